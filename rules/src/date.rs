@@ -37,7 +37,7 @@ impl Date {
     #[must_use]
     pub const fn from_unix_days(days: i64) -> Self {
         // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
-        let days = days + 719_468;
+        let days = days.saturating_add(719_468);
         let era = days.div_euclid(146_097);
         let of_era = days.rem_euclid(146_097);
         let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -112,8 +112,8 @@ mod tests {
         }
         for bad in [
             "", "2027-3-1", "2027-02-29", "2100-02-29", "2027-13-01", "2027-00-10", "2027-04-31",
-            "2027-01-00", "1999-12-31", "2027/03/01", " 2027-03-01", "2027-03-01T00:00",
-            "tomorrow", "２027-03-0",
+            "2027-01-00", "1999-12-31", "2027/03/01", "2027-03/01", "2027/03-01", " 2027-03-01",
+            "2027-03-01T00:00", "tomorrow", "２027-03-0",
         ] {
             assert_eq!(Date::parse(bad), None, "{bad}");
         }
@@ -123,6 +123,19 @@ mod tests {
     fn counts_days_both_ways() {
         assert_eq!(Date::from_unix_days(0).to_string(), "1970-01-01");
         assert_eq!(Date::from_unix_days(20_780).to_string(), "2026-11-23");
+        for (days, date) in [
+            (-719_468, "0000-03-01"),
+            (-719_528, "0000-01-01"),
+            (-719_529, "0000-01-01"),
+            (23_216_790, "65535-06-01"),
+            (23_217_003, "65535-12-31"),
+            (23_217_004, "65535-12-31"),
+            (23_317_003, "65535-12-31"),
+            (i64::MIN, "0000-01-01"),
+            (i64::MAX, "65535-12-31"),
+        ] {
+            assert_eq!(Date::from_unix_days(days).to_string(), date, "{days}");
+        }
         for days in -719_000..100_000 {
             assert_eq!(Date::from_unix_days(days).to_unix_days(), days);
         }

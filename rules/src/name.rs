@@ -307,6 +307,7 @@ impl<'a> Word<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    extern crate std;
 
     #[test]
     fn a_name_is_read_word_by_word() {
@@ -336,6 +337,33 @@ mod tests {
             "ttl_for_password_policy",
         ] {
             assert!(!suggests_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_capital_begins_a_word_after_a_small_letter_or_before_one() {
+        let words = |name: &'static str| {
+            let mut last = Word::before(name.as_bytes(), name.len());
+            let mut words = std::vec::Vec::new();
+            while !last.is_empty() {
+                words.push(&name[last.start..last.end]);
+                last = Word::before(name.as_bytes(), last.start);
+            }
+            words
+        };
+        for (name, expected) in [
+            ("stripeKey", &["Key", "stripe"][..]),
+            ("APIKey", &["Key", "API"]),
+            ("APIKEY", &["APIKEY"]),
+            ("apikey", &["apikey"]),
+            ("aBC", &["BC", "a"]),
+            ("ABc", &["Bc", "A"]),
+            ("AbC", &["C", "Ab"]),
+            ("A_Bc2dE", &["E", "d", "Bc", "A"]),
+            ("A", &["A"]),
+            ("_7", &[]),
+        ] {
+            assert_eq!(words(name), expected, "{name}");
         }
     }
 

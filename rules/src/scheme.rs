@@ -128,7 +128,6 @@ pub const fn of(locator: &str) -> Option<&str> {
                 let name = text::trimmed(locator.split_at(i).0);
                 return if is_well_formed(name) { Some(name) } else { None };
             }
-            b'/' | b'?' | b'#' | b'@' => return None,
             _ => i += 1,
         }
     }
@@ -261,12 +260,45 @@ mod tests {
             ("sqlite:/a", Some("sqlite")),
             ("host/path:1", None),
             ("user@host:1", None),
+            ("a_b:c", None),
+            ("a b:c", None),
+            ("a\u{e4}:c", None),
+            ("no end", None),
             ("1a:b", None),
             ("://x", None),
             ("", None),
         ] {
             assert_eq!(of(locator), scheme, "{locator:?}");
         }
+    }
+
+    #[test]
+    fn a_scheme_has_its_known_port_or_another() {
+        let scheme = Scheme::upgraded("postgres");
+        assert_eq!((scheme.name(), scheme.port()), ("postgres", 5432));
+        assert_eq!(scheme.with_port(6432).port(), 6432);
+        assert_eq!(scheme.with_port(6432).name(), "postgres");
+        assert_eq!(scheme.transport(), Upgraded);
+        assert_eq!(Scheme::tls("rediss").transport(), Encrypted);
+        assert_eq!(Scheme::embedded("sqlite").transport(), Embedded);
+        assert_eq!(Scheme::tls("a-scheme+of.mine7").port(), 0);
+        assert!(scheme.is("PostgreS") && !scheme.is("postgresql") && !scheme.is("postgre"));
+    }
+
+    #[test]
+    fn a_twin_is_the_same_service_with_tls() {
+        for (name, instead, has_twin) in [
+            ("redis", "rediss", true),
+            ("amqp", "amqps", true),
+            ("mqtt", "mqtts", true),
+            ("memcached", "rediss", false),
+            ("unix", "the scheme of a service that speaks TLS", false),
+            ("rediss", "", false),
+        ] {
+            let known = look_up(name).unwrap();
+            assert_eq!((known.instead, known.has_twin), (instead, has_twin), "{name}");
+        }
+        assert!(look_up("no-such-scheme").is_none() && look_up("").is_none());
     }
 
     #[test]

@@ -61,6 +61,9 @@ mod tests {
             ("sekect", "select", 1),
             ("slect", "select", 1),
             ("seelct", "select", 1),
+            ("abcdefgh", "abcdefhg", 1),
+            ("abcdefgh", "bacdefgh", 1),
+            ("abcdefgh", "abcdhgfe", 3),
             ("ab", "cd", 2),
             ("", "abc", 3),
             ("größe", "grosse", 4),
@@ -70,7 +73,9 @@ mod tests {
         }
         let long = [b'a'; LONGEST_WORD + 1];
         assert_eq!(distance(&long, b"a"), usize::MAX);
+        assert_eq!(distance(b"a", &long), usize::MAX);
         assert_eq!(distance(&long[1..], b""), LONGEST_WORD);
+        assert_eq!(distance(b"", &long[1..]), LONGEST_WORD);
         const _: () = assert!(distance(b"evn", b"env") == 1);
     }
 }

@@ -65,6 +65,9 @@ mod tests {
         for bad in ["", "2A", "a", "A-B", "A B", "A=B", "Ä", "A\0", "A.B"] {
             assert!(!is_valid(bad), "{bad}");
         }
+        const LONGEST: &[u8] = &[b'A'; MAX_LENGTH + 1];
+        let longest = core::str::from_utf8(LONGEST).unwrap();
+        assert!(is_valid(&longest[1..]) && !is_valid(longest));
         assert_eq!(base("_URL"), "_URL");
     }
 }

@@ -9,10 +9,11 @@
 //!
 //! The grammar is RFC 3986 without the parts that two parsers could read differently: no fragment,
 //! no second `@`, no backslash, no blank, no control character (not even percent-encoded), no empty
-//! part, no duplicate key. A host is ASCII: a name in another script is written as its A-label (RFC
-//! 5890). If any part of the text is not plain, `url` parses it too, and both results must agree.
-//! The host parser of `url` decides what a host is, so that `2130706433`, `0x7f.1`,
-//! `[::ffff:127.0.0.1]` and `127.0.0.1.` all become the address that they mean.
+//! part, no part `.` or `..` of a path, no duplicate key. A host is ASCII: a name in another script
+//! is written as its A-label (RFC 5890). If any part of the text is not plain, `url` parses it too,
+//! and both results must agree. The host parser of `url` decides what a host is, so that
+//! `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` all become the address that they
+//! mean.
 
 pub(crate) mod dialect;
 
@@ -689,42 +690,69 @@ impl Parser<'_> {
         if !text.is_ascii() {
             self.find(
                 Finding::new(&MALFORMED_LOCATOR, "its host holds a character that is not ASCII")
-                    .with_help(in_ascii(text)),
+                    .with_help(self.in_ascii(text)),
             );
             return None;
         }
-        // One trailing dot makes a name absolute. It changes neither the name nor an address.
-        let host = url::Host::parse(text.strip_suffix('.').unwrap_or(text));
-        match host {
+        // One trailing dot makes a name absolute. It changes neither the name nor an address. `url`
+        // would accept another one behind an address.
+        let absolute = text.strip_suffix('.').unwrap_or(text);
+        match url::Host::parse(absolute) {
+            Ok(url::Host::Ipv4(_)) if absolute.ends_with('.') => self.no_host(),
             Ok(url::Host::Domain(name)) if is_host_name(&name) => Some(Host::Name(name)),
             Ok(url::Host::Ipv4(address)) => Some(Host::Address(address.into())),
             Ok(url::Host::Ipv6(address)) => Some(Host::Address(address.to_canonical())),
-            Ok(url::Host::Domain(_)) | Err(_) => {
-                self.find(
-                    Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
-                        .with_help(
-                            "a name has letters, digits, `-` and `.`; an IPv6 address stands in \
-                               `[…]`",
-                        ),
-                );
-                None
-            }
+            Ok(url::Host::Domain(_)) | Err(_) => self.no_host(),
         }
     }
 
+    fn no_host(&mut self) -> Option<Host> {
+        self.find(
+            Finding::new(&MALFORMED_LOCATOR, "its host is neither a name nor an address")
+                .with_help(
+                    "a name has letters, digits, `-` and `.`; an IPv6 address stands in `[…]`",
+                ),
+        );
+        None
+    }
+
     fn path(&mut self, text: &str, embedded: bool) -> Option<String> {
-        if embedded {
-            return self.decoded(text, "path");
+        let text = if embedded { text } else { text.strip_prefix('/').unwrap_or(text) };
+        let path = self.decoded(text, "path")?;
+        let finding = if embedded && !path.starts_with('/') {
+            Finding::new(&MALFORMED_LOCATOR, "its path is not absolute")
+                .with_help(format!("write it as `{}`", self.example()))
+        } else if !path.is_empty() && !embedded && self.dialect.path.is_none() {
+            Finding::new(&MALFORMED_LOCATOR, "it has a path, and this service has none")
+                .with_help("remove what stands behind the host and port")
+        } else if path.split('/').any(|part| matches!(part, "." | "..")) {
+            Finding::new(
+                &MALFORMED_LOCATOR,
+                "its path has a part `.` or `..`, which some readers resolve and others keep",
+            )
+            .with_help("write the path that is meant, without such parts")
+        } else {
+            return Some(path);
+        };
+        self.find(finding);
+        None
+    }
+
+    /// The help for a host that is not ASCII. The URL standard leaves such a host unchanged, except
+    /// for `http` and the like, and parsers outside of browsers differ in their version of IDNA.
+    /// The name that is checked, resolved and dialled must be the same.
+    fn in_ascii(&self, host: &str) -> String {
+        // Without an `@`, the host may be a password that was written in its place.
+        let is_host = self.text.contains('@') || self.dialect.login == Login::None;
+        match url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
+            Ok(url::Host::Domain(name)) if is_host && is_host_name(&name) => {
+                format!("write it as `{name}`")
+            }
+            Ok(address @ (url::Host::Ipv4(_) | url::Host::Ipv6(_))) => {
+                format!("write it as `{address}`")
+            }
+            _ => "write the name in its ASCII form, whose labels begin with `xn--`".to_owned(),
         }
-        let path = self.decoded(text.strip_prefix('/').unwrap_or(text), "path")?;
-        if !path.is_empty() && self.dialect.path.is_none() {
-            self.find(
-                Finding::new(&MALFORMED_LOCATOR, "it has a path, and this service has none")
-                    .with_help("remove what stands behind the host and port"),
-            );
-            return None;
-        }
-        Some(path)
     }
 
     /// The recognised parameters; and whether one of them asked for plaintext.
@@ -915,19 +943,6 @@ impl Parser<'_> {
     }
 }
 
-/// The help for a host that is not ASCII. The URL standard leaves such a host unchanged, except for
-/// `http` and the like, and parsers outside of browsers differ in their version of IDNA. The name
-/// that is checked, resolved and dialled must be the same.
-fn in_ascii(host: &str) -> String {
-    match url::Host::parse(host.strip_suffix('.').unwrap_or(host)) {
-        Ok(url::Host::Domain(name)) if is_host_name(&name) => format!("write it as `{name}`"),
-        Ok(address @ (url::Host::Ipv4(_) | url::Host::Ipv6(_))) => {
-            format!("write it as `{address}`")
-        }
-        _ => "write the name in its ASCII form, whose labels begin with `xn--`".to_owned(),
-    }
-}
-
 /// True if every parser reads the host as this name: it is lower case, without IDNA, and its last
 /// label does not begin with a digit, which would make it an address. There are other such names;
 /// these are quick to recognise.
@@ -980,5 +995,7 @@ fn percent_decode(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

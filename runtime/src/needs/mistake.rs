@@ -9,6 +9,10 @@ use crate::needs::reader::{Mistake, Span, Wrong};
 /// The maximum length of a message, in bytes; a longer one is cut.
 const LONGEST: usize = 512;
 
+/// The maximum length of a quoted word, in bytes; a longer one is cut, so that the rest of the
+/// message has its place.
+const LONGEST_WORD: usize = 128;
+
 /// The maximum number of privileges that are listed if none is similar. A service with more lists
 /// them in its documentation.
 const MOST_LISTED: usize = 16;
@@ -42,7 +46,17 @@ impl Message {
 
     const fn quote(&mut self, text: &[u8]) {
         self.add(b"`");
-        self.add(text);
+        if text.len() <= LONGEST_WORD {
+            self.add(text);
+        } else {
+            let mut end = LONGEST_WORD;
+            // Not in the middle of a character.
+            while end > 0 && text[end] & 0xc0 == 0x80 {
+                end -= 1;
+            }
+            self.add(text.split_at(end).0);
+            self.add("…".as_bytes());
+        }
         self.add(b"`");
     }
 }

@@ -348,4 +348,6 @@ pub fn statements(differences: &[Difference]) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

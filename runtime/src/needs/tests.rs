@@ -4,7 +4,7 @@ use super::*;
 
 const COLUMNS: &[&str] = &["SELECT", "INSERT"];
 
-const KINDS: &[Grantable] = &[
+pub(super) const KINDS: &[Grantable] = &[
     Grantable::new("", &["PING", "CREATE TEMPORARY TABLES"], Names::None),
     Grantable::new("TABLE", &["SELECT", "INSERT", "LOCK TABLES"], Names::Identifiers(2))
         .with_columns(COLUMNS),
@@ -197,8 +197,15 @@ fn parsing_a_hostile_text_terminates() {
     ] {
         assert!(read(text).is_err(), "{text}");
     }
-    let long = format!("{} ON a", "\u{e4}".repeat(600));
-    assert!(read(&long).unwrap_err().ends_with("[malformed_value]"));
+    let long = format!("x{} ON a", "\u{e4}".repeat(600));
+    assert_eq!(
+        read(&long).unwrap_err(),
+        format!(
+            "`x{}…` is not a privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
+             TABLES` [malformed_value]",
+            "\u{e4}".repeat(63)
+        )
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 pub(crate) mod colour;
 pub(crate) mod error;
 pub(crate) mod finding;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod malformed;
 pub mod posture;
 pub mod redact;

@@ -334,3 +334,70 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod fuzz {
+    use std::cell::LazyCell;
+
+    use backing_services_fuzz::check;
+    use backing_services_rules::variable::RESOURCE_ENDINGS;
+
+    use super::*;
+
+    /// A binding's entries, one a line, each after its name.
+    const EXAMPLES: &[&str] = &[
+        "type postgresql\nhost db\nport 5432\ndatabase d\nusername u\npassword p",
+        "type x\nuri postgres://u:p@db/d\nusername u\npassword p\nca.crt ca",
+        "type x\nuri postgres://u@db/d\rpassword p\ncertificates c\nprivate-key k",
+        "type x\nuri redis://:p@h\ntls.crt t\ntls.key k\npassword \u{e4}",
+        "uri x://@:@/?#@",
+        "type \nuri \nhost \r",
+    ];
+
+    const ENTRIES: &[&str] = &[
+        "type", "uri", "host", "port", "database", "username", "password", "ca.crt",
+        "certificates", "private-key", "tls.crt", "tls.key",
+    ];
+
+    thread_local! {
+        static ROOT: LazyCell<tempfile::TempDir> = LazyCell::new(|| {
+            let root = tempfile::tempdir().unwrap();
+            std::fs::create_dir(root.path().join("a-b")).unwrap();
+            root
+        });
+    }
+
+    /// Any entries are read or refused. Each value is what an entry of the binding holds, without
+    /// one line end.
+    #[test]
+    fn any_entries_are_read_or_refused() {
+        check!(EXAMPLES, |input| ROOT.with(|root| {
+            let folder = root.path().join("a-b");
+            let lines = input.bytes().split(|byte| *byte == b'\n');
+            let entries: Vec<_> = lines
+                .filter_map(|line| {
+                    let (name, text) = line.split_at(line.iter().position(|byte| *byte == b' ')?);
+                    let name = ENTRIES.iter().find(|entry| entry.as_bytes() == name)?;
+                    Some((*name, &text[1..]))
+                })
+                .collect();
+            for (name, text) in &entries {
+                std::fs::write(folder.join(name), text).unwrap();
+            }
+            let source = ServiceBindings::of(Environment::from_iter([(VARIABLE, root.path())]));
+            for ending in RESOURCE_ENDINGS {
+                let Ok(Some(value)) = source.get(&format!("A_B{ending}")) else { continue };
+                let value = value.text().expose_secret().as_bytes();
+                let is_it = |text: &[u8]| text == value || text.strip_suffix(b"\r") == Some(value);
+                assert!(entries.iter().any(|(_, text)| is_it(text)), "{ending}: {entries:?}");
+                assert!(entries.iter().any(|(name, text)| *name == "type" && !text.is_empty()));
+            }
+            for (name, _) in &entries {
+                let _ = std::fs::remove_file(folder.join(name));
+            }
+            let name = input.text();
+            assert!(!is_binding(&name) || !name.contains(['/', '\0']) && name != "..", "{name:?}");
+        }));
+    }
+}

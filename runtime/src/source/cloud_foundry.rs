@@ -345,3 +345,56 @@ mod tests {
         assert!(source.get("ORDERS_URL").unwrap().is_none());
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::check;
+    use backing_services_rules::variable::RESOURCE_ENDINGS;
+
+    use super::*;
+
+    const EXAMPLES: &[&str] = &[
+        r#"{"a":[{"name":"a-b","credentials":{"host":"db","port":3306,"name":"d","user":"u",
+            "password":"p","tls":{"cert":{"ca":"PEM"}}}},{"instance_name":"c"}]}"#,
+        r#"{"a":[{"name":"A B","credentials":{"uri":"redis://:p@q-s0:6379","hostname":"q",
+            "tls_port":16379,"sslrootcert":"x","username":"u"}}]}"#,
+        r#"{"a":[{"name":"a.b","credentials":{"uri":"amqp://u:p@q/v","username":"u","protocols":
+            {"amqps":{"uri":"amqps://u@q/v","vhost":"v","password":"p","port":5671}}}}],"b":[]}"#,
+        r#"{"a":[{"name":"a_b","credentials":{"uris":["postgres://u@a/d"],"password":"\u0000"}}]}"#,
+        r#"[{"name":"a-b"},null,true,1e400,-0,"\ud800","#,
+    ];
+
+    /// A text is read or refused. Each value is one that the JSON holds.
+    #[test]
+    fn any_text_is_read_or_refused() {
+        check!(EXAMPLES, |input| {
+            let text = input.text();
+            let source = CloudFoundry::of(Environment::from_iter([(VARIABLE, text.as_ref())]));
+            for ending in RESOURCE_ENDINGS {
+                match source.get(&format!("A_B{ending}")) {
+                    Ok(None) => {}
+                    Ok(Some(value)) => {
+                        let json = serde_json::from_str(&text).expect("it was read");
+                        let value = value.text().expose_secret();
+                        assert!(holds(&json, value), "{text:?} does not hold {value:?}");
+                    }
+                    Err(why) => {
+                        let why = why.to_string();
+                        assert!(!why.chars().any(char::is_control), "{text:?}: {why}");
+                        assert!(why.contains(VARIABLE) || why.contains("`A_B`"), "{why}");
+                    }
+                }
+            }
+        });
+    }
+
+    fn holds(json: &Json, value: &str) -> bool {
+        match json {
+            Json::String(text) => text == value,
+            Json::Number(number) => number.to_string() == value,
+            Json::Array(items) => items.iter().any(|item| holds(item, value)),
+            Json::Object(fields) => fields.values().any(|field| holds(field, value)),
+            Json::Null | Json::Bool(_) => false,
+        }
+    }
+}

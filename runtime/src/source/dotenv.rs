@@ -312,3 +312,46 @@ mod tests {
         assert_eq!(source.changes().files().collect::<Vec<_>>(), [path]);
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::check;
+
+    use super::*;
+
+    const EXAMPLES: &[&str] = &[
+        "# a comment\nSHOP_ORDERS_URL=postgres://u:p@db/d\nexport B = c # not of it\n",
+        "A='s3cr$t'\r\nB=\"b \\n \\$x\"\nC=a\\$b\n\n\u{feff}",
+        "A=\"two\nlines\"\nB=${A}\nC=$A-x\n",
+        "_A.b=''\nA=1\nA=2",
+        "\u{feff}KEY=\u{f8ff}\u{e4}\nB: c\nD=\"open\n",
+    ];
+
+    /// A file is read or refused. What was read, written between apostrophes, is read as the same.
+    #[test]
+    fn any_file_is_read_or_refused() {
+        check!(EXAMPLES, |input| {
+            let text = input.text();
+            let lines = text.lines().count();
+            let values = match parse(&text) {
+                Ok(values) => values,
+                Err(why) => {
+                    assert!(why.len() < 200 && !why.contains("s3cr"), "{text:?}: {why}");
+                    return;
+                }
+            };
+            let mut ends: Vec<_> = values.values().map(|(_, line)| *line).collect();
+            ends.sort_unstable();
+            assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{text:?}: {ends:?}");
+            assert!(ends.iter().all(|line| (1..=lines).contains(line)), "{text:?}: {ends:?}");
+            let plain = values.iter().map(|(name, (value, _))| (name, value.expose_secret()));
+            // An apostrophe ends such a value, and dotenvy trims the lines of others.
+            let plain = plain.filter(|(_, value)| !value.contains(['\'', '\n', '\r']));
+            let again: String =
+                plain.clone().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+            let read = parse(&again).unwrap_or_else(|why| panic!("{again:?} {why}"));
+            let read = read.iter().map(|(name, (value, _))| (name, value.expose_secret()));
+            assert!(read.eq(plain), "{again:?}");
+        });
+    }
+}

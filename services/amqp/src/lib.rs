@@ -539,3 +539,50 @@ fn refusal(error: &Error, why: &CloseReason) -> Refusal {
     }
     .into()
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{check, is_same_host, target};
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    const LOCATORS: &[&str] = &[
+        "amqps://shop:crocosmia%2Dbulb-101@MQ.example.com.:5673/orders?heartbeat=20",
+        "amqps://sh%40p:crocosmia-bulb%2F%3A101@10.1.2.3/%2F",
+        "amqps://s!$&'()*+,;=h:crocosmia-bulb-101@xn--bcher-kva.example/a%20b%C3%BC",
+        "AMQPS://a:crocosmia-bulb-101@167837955:1",
+    ];
+
+    /// What we accept, the driver reads with the same host, port, login and virtual host; and what
+    /// we give it is that, without the password.
+    #[test]
+    fn the_driver_reads_the_same_locator() {
+        check!(LOCATORS, |input| {
+            let text = input.text();
+            let Some(target) = target::<Amqp>(&text) else { return };
+            let locator = target.locator();
+            let plain = text.split('?').next().unwrap_or_default();
+            let theirs: AMQPUri = plain.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            let host = locator.host().unwrap();
+            // The driver reads `localhost` for an IPv6 address: one more reason to dial ourselves.
+            let is_v6 = plain.contains('[');
+            assert!(is_v6 || is_same_host(host, &theirs.authority.host), "{text}: {theirs:?}");
+            assert_eq!(theirs.authority.port, locator.port(), "{text}");
+            let limits = Limits { frame: 4096, message: 4096 };
+            let ours = uri(&target, &limits, 7, SASLMechanism::Plain);
+            for uri in [&theirs, &ours] {
+                let user = &uri.authority.userinfo.username;
+                // Without a user, theirs is `guest`, and ours is empty.
+                assert_eq!(locator.user().unwrap_or(user), user, "{text}");
+                // A lone `/` behind the host is no virtual host: theirs is the empty one.
+                let vhost = if uri.vhost.is_empty() { "/" } else { &uri.vhost };
+                let path = if locator.path().is_empty() { "/" } else { locator.path() };
+                assert_eq!(vhost, path, "{text}");
+            }
+            let password = target.password().map_or("guest", |password| password.expose_secret());
+            assert_eq!(theirs.authority.userinfo.password, password, "{text}");
+            assert_eq!(ours.authority.userinfo.password, "");
+        });
+    }
+}

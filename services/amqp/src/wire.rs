@@ -550,3 +550,139 @@ mod tests {
         assert!(heard.is_empty(), "{heard:?}");
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use std::sync::LazyLock;
+
+    use backing_services_fuzz::{Input, Peer, check, now};
+
+    use super::*;
+    use crate::asking::{Call, Question};
+    use crate::frames::method_frame;
+
+    const LIMITS: Limits = Limits { frame: 1024, message: 2048 };
+
+    /// Frames of a server, each after the ones that come before it.
+    static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let start = b"\0\x09\0\0\0\x35\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x053.13.0\
+            \x0ccapabilitiesF\0\0\0\0\0\0\0\x0ePLAIN AMQPLAIN\0\0\0\x05en_US";
+        let close = |code: u16, text: &[u8]| {
+            let length = u8::try_from(text.len()).unwrap();
+            [&code.to_be_bytes()[..], &[length], text, &[0; 4]].concat()
+        };
+        let header =
+            b"\x02\0\x01\0\0\0\x1a\0\x3c\0\0\0\0\0\0\0\0\0\x05\x20\0\0\0\0\x08\x01xA\0\0\0\
+            \x01t\xce";
+        let heartbeat = b"\x08\0\0\0\0\0\0\xce";
+        vec![
+            method_frame(0, (10, 10), start),
+            [
+                method_frame(0, (10, 30), &[7, 0xff, 0, 2, 0, 0, 0, 60]),
+                method_frame(0, (10, 41), &[0]),
+                heartbeat.to_vec(),
+            ]
+            .concat(),
+            [
+                method_frame(1, (20, 11), &[0; 4]),
+                method_frame(1, (20, 40), &close(403, b"ACCESS_REFUSED access to exchange")),
+                method_frame(2, (20, 11), &[0; 4]),
+                method_frame(2, (20, 40), &close(404, b"NOT_FOUND")),
+            ]
+            .concat(),
+            [
+                method_frame(1, (20, 11), &[0; 4]),
+                method_frame(1, (60, 71), &[0; 15]),
+                header.to_vec(),
+                b"\x03\0\x01\0\0\0\x05hello\xce".to_vec(),
+                method_frame(1, (20, 41), &[]),
+            ]
+            .concat(),
+            method_frame(0, (10, 50), &close(320, b"lavender-bulb-97")),
+            method_frame(0, (10, 11), b"\0\0\0\0\x05PLAIN\0\0\0\x06\0shop\0\x05en_US"),
+            b"AMQP\0\0\x09\x01".to_vec(),
+        ]
+    });
+
+    /// What the driver gets, and whether the server's frames were all passed on.
+    fn read(stream: Peer) -> (Vec<u8>, bool) {
+        use futures_io::{AsyncRead as _, AsyncWrite as _};
+        let secret = Some(SecretString::from("lavender-bulb-97"));
+        let (mut wire, _abort_on_drop) = Wire::new(stream, LIMITS, secret, vec![0]);
+        let mut buffer = [0; 64];
+        let mut passed = Vec::new();
+        now(std::future::poll_fn(|context| {
+            Pin::new(&mut wire).poll_write(context, PROTOCOL).map(drop)
+        }));
+        loop {
+            let reading =
+                |context: &mut Context<'_>| Pin::new(&mut wire).poll_read(context, &mut buffer);
+            match now(std::future::poll_fn(reading)) {
+                Ok(0) => return (passed, true),
+                Ok(count) => passed.extend_from_slice(&buffer[..count]),
+                Err(_) => return (passed, false),
+            }
+            assert!(wire.frame.capacity() <= 2 * (LIMITS.frame + CHUNK));
+        }
+    }
+
+    /// The driver gets whole frames that passed the checks, and nothing else, however the server
+    /// splits them; and the probe, before it, reads answers or refuses them.
+    #[test]
+    fn any_stream_is_passed_on_frame_by_frame() {
+        check!(&FRAMES, |input: &Input| {
+            let (passed, is_whole) = read(input.stream());
+            assert_eq!((passed.clone(), is_whole), read(input.whole_stream()));
+            // The first byte stands for the greeting.
+            let mut rest = &passed[1..];
+            assert!(input.bytes().starts_with(rest));
+            while !rest.is_empty() {
+                let length = frames::length(rest).unwrap();
+                assert!(length <= LIMITS.frame);
+                let (frame, others) = rest.split_at(length);
+                assert!(frames::passes(frame, LIMITS.message, Some(b"lavender-bulb-97")));
+                rest = others;
+            }
+            read_alone(input.bytes());
+            answers_are_read_or_refused(input);
+        });
+    }
+
+    /// Every reader of a frame, with bytes that did not pass the checks.
+    fn read_alone(frame: &[u8]) {
+        let _ = (frames::length(frame), frames::channel(frame), frames::most_channels(frame));
+        let _ = (frames::closing(frame), frames::reason(frame));
+        if let Some((class, method)) = frames::method(frame) {
+            assert_eq!(frame[7..11], [class.to_be_bytes(), method.to_be_bytes()].concat());
+        }
+        if let Some(Greeting { product, version, mechanisms }) = frames::greeting(frame, None) {
+            let texts = product.iter().chain(&version).chain(&mechanisms);
+            assert!(texts.map(String::len).sum::<usize>() <= frame.len());
+        }
+        if let Some(whole) = frames::login(frame, b"secret") {
+            assert_eq!(whole.len(), frame.len() + 6);
+            assert!(whole.windows(6).any(|part| part == b"secret"));
+        }
+    }
+
+    fn answers_are_read_or_refused(input: &Input) {
+        fn ask(mut stream: Peer) -> (Option<Vec<bool>>, Vec<u8>) {
+            let question = |call| Question { call, queue: "q".to_owned() };
+            let questions = [Call::Bind, Call::Get, Call::Delete].map(question).to_vec();
+            let asking = Asking { questions, nobodys: "probe.1".to_owned(), channels: 2 };
+            let secret = Some(&b"lavender-bulb-97"[..]);
+            let why = CloseReason::default();
+            let kept = Vec::new();
+            let mut conversation =
+                Conversation { stream: &mut stream, limits: LIMITS, secret, why: &why, kept };
+            let answers = now(conversation.ask(&asking)).ok();
+            // A refusal has a reason, unless the connection just ended.
+            assert!(answers.is_none() || why.reason().is_none());
+            (answers, conversation.kept)
+        }
+        let (answers, kept) = ask(input.stream());
+        assert_eq!((answers.clone(), kept.clone()), ask(input.whole_stream()));
+        assert!(answers.is_none_or(|answers| answers.len() == 3));
+        assert!(kept.len() <= input.bytes().len());
+    }
+}

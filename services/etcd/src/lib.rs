@@ -676,3 +676,49 @@ mod tests {
         assert!((0..17).any(|_| lines.push(&piece).is_err()), "a line without an end is bounded");
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{Input, check};
+
+    use super::*;
+
+    const ANSWERS: &[&str] = &[
+        r#"{"header":{"revision":"7"},"count":"2","kvs":[{"key":"L3Nob3AvQQ==","value":"MQ=="},
+            {"key":"L290aGVyL0I="},{"key":"L3Nob3AvYS9i","value":"/w=="}]}"#,
+        r#"{"header":{"revision":7},"more":true,"kvs":{}}"#,
+        "{\"result\":{\"header\":{\"revision\":\"5\"},\"created\":true}}\n\n",
+        "{\"result\":{\"header\":{\"revision\":\"6\"},\"events\":[{\"kv\":{\"key\":\"QQ==\"}}]}}\n",
+        "{\"result\":{\"header\":{},\"canceled\":true,\"compact_revision\":\"8\"}}\n{}\n",
+        "{\"error\":{\"grpc_code\":16}}\r\n",
+    ];
+
+    fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Vec<WatchMessage>> {
+        let mut lines = Lines::default();
+        let mut messages = Vec::new();
+        for piece in pieces {
+            messages.extend(lines.push(piece).ok()?);
+            assert!(lines.0.len() <= MAX_ANSWER);
+        }
+        Some(messages)
+    }
+
+    /// An answer is read or refused, however the server splits it. What is read is below the
+    /// prefix.
+    #[test]
+    fn any_answer_is_read_or_refused() {
+        check!(ANSWERS, |input: &Input| {
+            assert_eq!(read(input.pieces()), read([input.bytes()].into_iter()));
+            let Some(json) = Wiped::parse(input.bytes()) else { return };
+            if let Ok((revision, snapshot)) = snapshot(&json, "/shop/") {
+                assert!(json.pointer("/header/revision").and_then(number) == Some(revision));
+                let published = Published::new(snapshot);
+                let keys = json.get("kvs").and_then(Json::as_array).into_iter().flatten();
+                let is_there = keys
+                    .filter_map(|pair| BASE64_STANDARD.decode(pair.get("key")?.as_str()?).ok())
+                    .any(|key| key == b"/shop/A");
+                assert!(is_there || published.get("A").ok().flatten().is_none());
+            }
+        });
+    }
+}

@@ -683,6 +683,23 @@ mod tests {
             assert_eq!(reach(&base, "a?b=/../c&d=//e").unwrap().query(), Some("b=/../c&d=//e"));
         }
     }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::check;
+
+    use super::*;
+
+    const PATHS: &[&str] = &[
+        "orders/7?b=/../c&d=//e",
+        "/m:predict/a;v=1/b",
+        "..;/x/.%2e/%2E%2e/%252e%252e%252f",
+        "a%2f..;b/..%5c;x/..%20/%c0%ae/\\x",
+        "%ef%bc%8e%e2%80%a5%ef%bc%8f%ef%bc%9b%e2%80%a4",
+        "//evil.example/https://evil.example/@evil:443#x",
+        "%25252525%2520 \u{e4}\u{ff0e}./\r\n",
+    ];
 
     /// The path as different servers read it, naive ones included: each decodes it `decodings`
     /// times, and may remove parameters after a `;` or treat a backslash as a slash.
@@ -707,38 +724,25 @@ mod tests {
         stack
     }
 
-    proptest::proptest! {
-        /// Every accepted path stays below the base on all of these servers.
-        #[test]
-        fn no_server_reads_a_path_that_leaves_the_base(
-            path in "((\\.|%2e|%2E|%252e|/|%2f|%252F|;|%3b|%253B|\
-                     \\\\|%5c|%20|a|x=y|%25|25|2e){0,9}|/?\\.\\.;?.{0,6})"
-        ) {
+    /// Every accepted path keeps the origin, and stays below the base on all of these servers.
+    #[test]
+    fn no_server_reads_a_path_that_leaves_the_base() {
+        check!(PATHS, |input| {
+            let path = input.text();
             let base = Url::parse("https://api.example.com/v2/shop").unwrap();
-            if let Ok(url) = reach(&base, &path) {
-                for decodings in 0..4 {
-                    for (cuts, backslashes) in
-                        [(false, false), (true, false), (false, true), (true, true)]
-                    {
-                        let parts = resolved(url.path(), decodings, cuts, backslashes);
-                        proptest::prop_assert!(
-                            parts.starts_with(&["v2".to_owned(), "shop".to_owned()]),
-                            "{path} is {parts:?}"
-                        );
-                    }
+            let Ok(url) = reach(&base, &path) else { return };
+            assert_eq!(url.origin(), base.origin());
+            assert!(url.path() == "/v2/shop" || url.path().starts_with("/v2/shop/"), "{url}");
+            assert!(url.username().is_empty() && url.password().is_none());
+            assert!(url.fragment().is_none());
+            for decodings in 0..4 {
+                for (cuts, backslashes) in
+                    [(false, false), (true, false), (false, true), (true, true)]
+                {
+                    let parts = resolved(url.path(), decodings, cuts, backslashes);
+                    assert!(parts.starts_with(&["v2".into(), "shop".into()]), "{path}: {parts:?}");
                 }
             }
-        }
-
-        #[test]
-        fn accepted_paths_keep_the_origin_and_the_base(path in ".*") {
-            let base = Url::parse("https://api.example.com/v2/shop").unwrap();
-            if let Ok(url) = reach(&base, &path) {
-                assert_eq!(url.origin(), base.origin());
-                assert!(url.path() == "/v2/shop" || url.path().starts_with("/v2/shop/"), "{url}");
-                assert!(url.username().is_empty() && url.password().is_none());
-                assert!(url.fragment().is_none());
-            }
-        }
+        });
     }
 }

@@ -544,3 +544,41 @@ fn refusal(error: &sqlx::Error) -> Refusal {
         database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
     preflight::server_error(number).into()
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{check, is_same_host, target};
+
+    use super::*;
+
+    const LOCATORS: &[&str] = &[
+        "mysql://shop:amaryllis%2Dbulb-83@DB.example.com.:3307/orders?max_connections=7",
+        "mysql://sh%40p:amaryllis-bulb%2F%3A83@[2001:db8::1]/a%20b%C3%BC",
+        "mariadb://s!$&'()*+,;=h:amaryllis-bulb-83@10.1.2.3/a",
+        "MySQL://a:amaryllis-bulb-83@[::ffff:10.1.2.3]:1",
+        "mysql://a:amaryllis-bulb-83@167837955/?ssl-mode=REQUIRED",
+    ];
+
+    /// What we accept, the driver reads with the same host, port, user and database; and what we
+    /// give it is that.
+    #[test]
+    fn the_driver_reads_the_same_locator() {
+        check!(LOCATORS, |input| {
+            let text = input.text();
+            let Some(target) = target::<MySql>(&text) else { return };
+            let plain = text.split('?').next().unwrap_or_default();
+            let theirs = plain.parse::<MySqlConnectOptions>();
+            let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
+            let ours = options(&target).unwrap();
+            let locator = target.locator();
+            for options in [&theirs, &ours] {
+                let host = options.get_host();
+                assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
+                assert_eq!(options.get_port(), locator.port(), "{text}");
+                assert_eq!(Some(options.get_username()), locator.user(), "{text}");
+                assert_eq!(options.get_database().unwrap_or_default(), locator.path(), "{text}");
+                assert_eq!(options.get_socket(), None, "{text}");
+            }
+        });
+    }
+}

@@ -407,3 +407,55 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{Input, check, now};
+
+    use super::*;
+
+    const PACKETS: &[&[u8]] = &[
+        b"\x4a\0\0\0\n8.0.18\x00\x19\x00\x00\x00\x114aB0c\x06g\x00\xff\xff\xff\x02\x00\xff\xc7\x15\
+            \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00tL\x03s\x0f[4\rl4. \x00caching_sha2_password\0",
+        b"\x6c\0\0\0\n5.5.5-10.4.7-MariaDB-1:10.4.7+maria~bionic\x00\
+            \x0b\x00\x00\x00t6L\\j\"dS\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\x00\x00\x00\x00\x00\x00\
+            \x07\x00\x00\x00U14Oph9\"<H5n\x00mysql_native_password\x00",
+        b"\x1c\0\0\x02\xfemysql_native_password\0nonce\0",
+        b"\x13\0\0\x02\xfemysql_old_password\0\x07\0\0\x02\xfedialog\0",
+        b"\x14\0\0\x02\xffJ\x04#28000Access denied",
+        b"\x05\0\0\x02\0\0\0\x02\0\x01\0\0\x02\xfe\x02\0\0\x01\x01\x04",
+    ];
+
+    /// All packets, as far as they can be read.
+    fn read(mut stream: impl AsyncRead + Unpin) -> Vec<Vec<u8>> {
+        let mut packets = Vec::new();
+        while let Ok(packet) = now(super::read(&mut stream)) {
+            assert!((1..=LONGEST_PACKET).contains(&packet.len()));
+            packets.push(packet);
+        }
+        packets
+    }
+
+    /// A packet is read or refused, however the server splits it.
+    #[test]
+    fn any_packet_is_read_or_refused() {
+        check!(PACKETS, |input: &Input| {
+            let packets = read(input.stream());
+            assert_eq!(packets, read(input.whole_stream()));
+            for packet in packets.iter().map(Vec::as_slice).chain([input.bytes()]) {
+                if let Ok(greeting) = Greeting::read(packet) {
+                    assert_eq!(packet[0], 10);
+                    assert_ne!(greeting.capabilities & PLUGIN_AUTH, 0);
+                    assert_ne!(greeting.plugin, Plugin::Nothing);
+                    let name = greeting.plugin.name().as_bytes();
+                    assert!(packet.windows(name.len()).any(|part| part == name));
+                }
+                if let Ok(plugin) = asked(packet) {
+                    assert_eq!(packet[0] == 0, plugin == Plugin::Nothing);
+                    let name = plugin.name().as_bytes();
+                    assert!(packet[0] == 0 || packet[1..].starts_with(name));
+                }
+            }
+        });
+    }
+}

@@ -392,3 +392,36 @@ fn refusal(error: &ConnectError, target: &Target) -> Refusal {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{check, is_same_host, target};
+
+    use super::*;
+
+    const LOCATORS: &[&str] = &[
+        "tls://shop:camellia%2Dbulb-89@NATS.example.com.:4223?inbox_prefix=_INBOX_shop",
+        "tls://sh%40p:camellia-bulb%2F%3A89@[2001:db8::1]",
+        "tls://s!$&'()*+,;=h:camellia-bulb-89@10.1.2.3",
+        "tls://:camellia-bulb-89@[::ffff:10.1.2.3]:1?tls_first=true",
+        "TLS://a:camellia-bulb-89@167837955",
+    ];
+
+    /// What we accept, the driver reads with the same host and port; and so what we give it.
+    #[test]
+    fn the_driver_reads_the_same_locator() {
+        check!(LOCATORS, |input| {
+            let text = input.text();
+            let Some(target) = target::<Nats>(&text) else { return };
+            let locator = target.locator();
+            let host = locator.host().unwrap();
+            let ours = format!("tls://{host}:{}", locator.port());
+            for text in [text.as_ref(), &ours] {
+                let theirs: ServerAddr =
+                    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+                assert!(is_same_host(host, theirs.host()), "{text}: {}", theirs.host());
+                assert_eq!(theirs.port(), locator.port(), "{text}");
+            }
+        });
+    }
+}

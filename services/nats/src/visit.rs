@@ -13,7 +13,8 @@ use backing_services_runtime::service::{Dialled, Refusal, Stream, Target};
 use backing_services_runtime::{Failure, Finding};
 use serde_json::Value;
 use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite,
+    AsyncWriteExt as _, BufReader,
 };
 
 use crate::account::Questions;
@@ -30,8 +31,8 @@ const LONGEST_MESSAGE: usize = 1024 * 1024;
 const MOST_LINES: usize = 64;
 
 /// A connection that the server has accepted the login on.
-pub(super) struct ProbeConnection {
-    io: BufReader<Stream>,
+pub(super) struct ProbeConnection<S = Stream> {
+    io: BufReader<S>,
     pub(super) tls: Option<TlsPosture>,
     /// `2.9.10`, as in the greeting.
     pub(super) version: Option<String>,
@@ -141,7 +142,7 @@ enum ServerMessage {
     Other,
 }
 
-impl ProbeConnection {
+impl<S: AsyncRead + AsyncWrite + Unpin> ProbeConnection<S> {
     async fn log_in(
         &mut self,
         target: &Target,
@@ -511,4 +512,74 @@ fn silent(_: Failure) -> Failure {
         "check the port and the server's load; if the server has `handshake_first`, write \
          `tls_first=true` into the locator",
     )
+}
+
+#[cfg(test)]
+mod fuzz {
+    use std::sync::LazyLock;
+
+    use backing_services_fuzz::{Input, Peer, check, now, target};
+
+    use super::*;
+    use crate::Nats;
+
+    static TARGET: LazyLock<Target> =
+        LazyLock::new(|| target::<Nats>("tls://shop:camellia-bulb-89@nats.example.com").unwrap());
+
+    const LINES: &[&str] = &[
+        "INFO {\"version\":\"2.10.9\",\"nonce\":\"PXoWU7zWAMt75FY\",\"auth_required\":true,\
+            \"tls_required\":true,\"tls_verify\":false,\"tls_available\":true}\r\n",
+        "PING\r\nPONG\r\n+OK\r\n-ERR 'Authorization Violation'\r\n",
+        "MSG _INBOX.a 1 5\r\nhello\r\nMSG a b 1 0\r\n\r\nPONG\r\n",
+        "HMSG _INBOX.a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\nHMSG a 1 4 9999999\r\n",
+        "-ERR 'Permissions Violation for Publish to \"$SYS.REQ.USER.INFO\"'\n",
+        "{\"data\":{\"user\":\"shop\",\"account\":\"$G\",\"permissions\":{\"publish\":{\"allow\":\
+            [\"a.>\",\"*.>\"],\"deny\":[\">\"]},\"subscribe\":null}}}",
+        "{\"data\":{\"user\":\"other\",\"account\":\"$SYS\",\"permissions\":null}}",
+    ];
+
+    /// The messages until one is out of place, and the number of bytes in them.
+    fn read(stream: Peer) -> Vec<(u8, Vec<u8>)> {
+        let io = BufReader::new(stream);
+        let mut visit = ProbeConnection { io, tls: None, version: None, finding: None };
+        let mut messages = Vec::new();
+        while let Ok(message) = now(visit.next(&TARGET)) {
+            messages.push(match message {
+                ServerMessage::Pong => (0, Vec::new()),
+                ServerMessage::Other => (1, Vec::new()),
+                ServerMessage::Error(text) => (2, text.into_bytes()),
+                ServerMessage::Message { nobody_answers, payload } => {
+                    assert!(payload.len() <= LONGEST_MESSAGE);
+                    (3 + u8::from(nobody_answers), payload)
+                }
+            });
+        }
+        messages
+    }
+
+    /// What a server says is read or refused, however it splits it.
+    #[test]
+    fn any_line_is_read_or_refused() {
+        check!(LINES, |input: &Input| {
+            let messages = read(input.stream());
+            assert_eq!(messages, read(input.whole_stream()));
+            let length: usize = messages.iter().map(|(_, text)| text.len()).sum();
+            // A text in lower case may be half as long again.
+            assert!(length <= 2 * input.bytes().len(), "{messages:?}");
+            let mut io = BufReader::new(input.stream());
+            while let Ok(line) = now(line(&mut io, &TARGET)) {
+                assert!(line.len() <= LONGEST_LINE && !line.contains(&b'\n'));
+                if let Ok(greeting) = read_greeting(&line) {
+                    assert!(line.starts_with(b"INFO "));
+                    assert!(!greeting.requires_tls || greeting.offers_tls);
+                }
+            }
+            let credentials = Credentials::of(&TARGET).unwrap();
+            if let Ok(account) = parse_account(input.bytes(), &credentials) {
+                let name = account.name.unwrap();
+                assert!(name.starts_with("shop of the account "), "{name:?}");
+                assert!(!name.chars().any(char::is_control), "{name:?}");
+            }
+        });
+    }
 }

@@ -576,3 +576,42 @@ fn refusal(error: &RedisError) -> Refusal {
     }
     .into()
 }
+
+#[cfg(test)]
+mod fuzz {
+    use ::redis::{ConnectionAddr, IntoConnectionInfo as _};
+    use backing_services_fuzz::{check, is_same_host, target};
+
+    use super::*;
+
+    const LOCATORS: &[&str] = &[
+        "rediss://shop:hyacinth%2Dbulb-67@Cache.example.com.:6380/7",
+        "rediss://:hyacinth-bulb%40%3A67@[2001:db8::1]",
+        "rediss://s!$&'()*+,;=h%C3%BC:hyacinth-bulb-67@10.1.2.3/0",
+        "rediss://a:hyacinth-bulb-67@[::ffff:10.1.2.3]:1/00012",
+        "rediss://a:hyacinth-bulb-67@167837955",
+    ];
+
+    /// What we accept, the driver reads with the same host, port, login and database.
+    #[test]
+    fn the_driver_reads_the_same_locator() {
+        check!(LOCATORS, |input| {
+            let text = input.text();
+            let Some(target) = target::<Redis>(&text) else { return };
+            // The driver has no TLS of its own, and refuses the scheme.
+            let (_, rest) = text.split_once(':').unwrap_or_default();
+            let rest = rest.split('?').next().unwrap_or_default();
+            let theirs = format!("redis:{rest}").into_connection_info();
+            let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
+            let ConnectionAddr::Tcp(host, port) = theirs.addr() else { panic!("{text}") };
+            let locator = target.locator();
+            assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
+            assert_eq!(*port, locator.port(), "{text}");
+            let theirs = theirs.redis_settings();
+            assert_eq!(theirs.username(), locator.user(), "{text}");
+            let password = target.password().map(|password| password.expose_secret());
+            assert_eq!(theirs.password(), password, "{text}");
+            assert_eq!(Some(theirs.db()), database(&target), "{text}");
+        });
+    }
+}

@@ -36,8 +36,9 @@ pub(super) struct ReplyLimits {
 enum State {
     /// The next byte is an element's type.
     Type,
-    /// In a line of this type, with its number so far, if it is one, and its length.
-    Line { kind: u8, number: Option<u64>, negative: bool, length: usize },
+    /// In a line of this type, with its number so far, if it is one, and its length. `ending` is
+    /// true after a carriage return.
+    Line { kind: u8, number: Option<u64>, negative: bool, length: usize, ending: bool },
     /// In a bulk string, with the number of outstanding bytes, including its line end.
     Text { left: u64 },
 }
@@ -71,11 +72,20 @@ impl FrameCheck for ReplyLimits {
                 State::Type => {
                     self.elements += 1;
                     self.error = (byte == b'-').then(Vec::new);
-                    self.state =
-                        State::Line { kind: byte, number: Some(0), negative: false, length: 0 };
+                    self.state = State::Line {
+                        kind: byte,
+                        number: Some(0),
+                        negative: false,
+                        length: 0,
+                        ending: false,
+                    };
                 }
-                State::Line { kind, number, negative, length } => {
+                State::Line { kind, number, negative, length, ending } => {
                     *length += 1;
+                    // The driver ends a line at both bytes, and keeps one of them alone as text.
+                    if (byte == b'\n') != std::mem::replace(ending, byte == b'\r') {
+                        return Err("the server sent half of a line's end");
+                    }
                     if *length > LONGEST_LINE {
                         return Err("the server sent a line without end");
                     }
@@ -114,9 +124,11 @@ impl ReplyLimits {
     fn line(&mut self, kind: u8, number: Option<u64>, negative: bool) -> Result<(), &'static str> {
         let promised = || number.ok_or("the server sent a header without a length");
         match kind {
-            // A negative length has no content.
+            // RESP2 has these two for an absent value. The driver reads every other negative length
+            // as one without end, or as 0.
+            b'$' | b'*' if negative && number == Some(1) => self.finish_element(),
             b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|' if negative => {
-                self.finish_element()
+                return Err("the server sent a negative length");
             }
             b'$' | b'!' | b'=' => {
                 let length = promised()?;
@@ -186,11 +198,11 @@ impl ReplyLimits {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
+    use std::pin::Pin;
     use std::task::{Context, Waker};
 
     use backing_services_runtime::service::metered::{AT_ONCE, Metered};
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncRead as _, ReadBuf};
 
     use super::*;
 
@@ -214,15 +226,36 @@ mod tests {
         verdict
     }
 
+    /// Sends empty replies without end.
+    struct Flood(usize);
+
+    impl tokio::io::AsyncRead for Flood {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            let at = &mut self.get_mut().0;
+            while buffer.remaining() > 0 {
+                buffer.put_slice(&b"+\r\n"[*at % 3..][..1]);
+                *at += 1;
+            }
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
     #[test]
     fn a_server_that_never_stops_sending_does_not_hold_the_thread() {
-        // Each line feed is a reply's type, or its end.
-        let flood = tokio::io::repeat(b'\n').take(4 * AT_ONCE as u64);
-        let (mut stream, mut read) = (Metered::new(flood, reader()), Vec::new());
-        let mut context = Context::from_waker(Waker::noop());
-        let copied = pin!(tokio::io::copy(&mut stream, &mut read)).poll(&mut context);
-        assert!(copied.is_pending());
-        assert_eq!(read.len(), AT_ONCE);
+        let mut stream = Metered::new(Flood(0), reader());
+        let mut read = || {
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(&mut stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0; 4096]))
+        };
+        let mut reads = 0;
+        while reads < 1000 && read().is_ready() {
+            reads += 1;
+        }
+        assert_eq!(reads, AT_ONCE / 4096);
     }
 
     #[test]
@@ -272,6 +305,29 @@ mod tests {
         }
     }
 
+    /// The driver ends a line at `\r\n` alone. Else an error could hide what it repeats from us.
+    #[test]
+    fn refuses_a_line_that_the_driver_ends_elsewhere() {
+        let _guarded = redact::Guarded::new("paperclip-048".into());
+        for hostile in [
+            "-ERR\n+paperclip-048\r\n", "-ERR\r+paperclip-048\r\n", "+OK\n", "+O\rK\r\n",
+            "*1\n:1\r\n", "+\r\r\n",
+        ] {
+            assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
+        }
+    }
+
+    /// The driver reads the length as a number without a sign, and then collects without a limit.
+    #[test]
+    fn refuses_a_negative_length_that_is_not_resp2s_absent_value() {
+        for hostile in [
+            "!-1\r\n", "=-1\r\n", "%-1\r\n", "|-1\r\n", "~-1\r\n", ">-1\r\n", "$-0\r\n\r\n",
+            "*-0\r\n", "$-2\r\n", "*-11\r\n", "$-\r\n", "$-1x\r\n",
+        ] {
+            assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
+        }
+    }
+
     #[test]
     fn refuses_a_reply_that_promises_too_much() {
         for hostile in [
@@ -288,5 +344,67 @@ mod tests {
         for _ in 0..100 {
             reader.check(format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes()).unwrap();
         }
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::check;
+
+    use super::*;
+
+    const REPLIES: &[&str] = &[
+        "+OK\r\n-ERR no such key\r\n:-1\r\n_\r\n#t\r\n,1.5\r\n(12345678901234567890\r\n",
+        "$5\r\nhello\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n",
+        "*2\r\n$3\r\nGET\r\n*1\r\n:1\r\n",
+        "%1\r\n+a\r\n*2\r\n:1\r\n~1\r\n+b\r\n",
+        ">2\r\n+message\r\n$1\r\na\r\n=7\r\ntxt:abc\r\n",
+        "!21\r\nSYNTAX invalid syntax\r\n-ERR snowdrop-bulb-61\r\n!16\r\nsnowdrop-bulb-61\r\n",
+        "|1\r\n+ttl\r\n:1\r\n+value\r\n$99999999999\r\n*99999999\r\n|18446744073709551615\r\n",
+    ];
+
+    const LARGEST: u64 = 512;
+
+    /// Each reply that ends in these bytes, by the place of its end; and the error, if one ends the
+    /// connection.
+    fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (ReplyLimits, Result<(), &'static str>) {
+        let mut limits = ReplyLimits::new(LARGEST);
+        for piece in pieces {
+            if let Err(why) = limits.check(piece) {
+                return (limits, Err(why));
+            }
+            assert!(limits.open.len() <= DEEPEST && limits.elements <= MOST_ELEMENTS);
+            assert!(limits.read <= LARGEST + 2, "{}", limits.read);
+            assert!(limits.error.as_ref().is_none_or(|error| error.len() <= LONGEST_LINE + 2));
+        }
+        (limits, Ok(()))
+    }
+
+    /// The verdict does not depend on the pieces. Where the driver reads a reply, its end is ours:
+    /// otherwise the server could hide a header from us.
+    #[test]
+    fn any_stream_is_followed_or_refused() {
+        check!(REPLIES, |input| {
+            let _guarded = redact::Guarded::new("snowdrop-bulb-61".into());
+            let (_, verdict) = read([input.bytes()].into_iter());
+            assert_eq!(read(input.pieces()).1, verdict);
+            assert_eq!(read(input.bytes().chunks(1)).1, verdict);
+            let mut limits = ReplyLimits::new(LARGEST);
+            for (at, byte) in input.bytes().iter().enumerate() {
+                if limits.check(&[*byte]).is_err() {
+                    break;
+                }
+                if matches!(limits.state, State::Type) && limits.open.is_empty() {
+                    let bytes = input.bytes();
+                    let ours = redis::parse_redis_value(&bytes[..=at]);
+                    // The driver may refuse what we follow; it does not end it elsewhere.
+                    if redis::parse_redis_value(bytes).is_ok() {
+                        assert!(ours.is_ok(), "{}", bytes.escape_ascii());
+                        assert!(redis::parse_redis_value(&bytes[..at]).is_err());
+                    }
+                    break;
+                }
+            }
+        });
     }
 }

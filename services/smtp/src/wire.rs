@@ -85,10 +85,10 @@ fn plain(user: &str, password: &str) -> Zeroizing<String> {
 }
 
 /// The stream that lettre gets.
-pub(super) struct Wire {
-    stream: Stream,
+pub(super) struct Wire<S = Stream> {
+    stream: S,
     login: Login,
-    /// The bytes that the server may still send; `None` once it has sent more. Then nothing is read
+    /// The bytes that the server may still send; `None` once the server is refused. Then nothing is read
     /// or written any more: lettre says `QUIT` after an error.
     left: Option<usize>,
     /// The received part of an incomplete line.
@@ -103,6 +103,12 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: Stream, login: Login) -> Self {
+        Self::of(stream, login)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    fn of(stream: S, login: Login) -> Self {
         let pending = Zeroizing::default();
         Self {
             stream,
@@ -123,7 +129,7 @@ impl Wire {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
-                self.end_line();
+                self.end_line()?;
             }
         }
         Ok(())
@@ -133,10 +139,17 @@ impl Wire {
         self.left.map(drop).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    fn end_line(&mut self) {
+    fn end_line(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
-        // The code is not redacted: its `-` could be one of base64.
-        let (code, text) = line.split_at(line.len().min(CODE));
+        // The code is not redacted: its `-` could be one of base64. What begins with no code is no
+        // answer, and lettre may log it all the same.
+        let is_code = matches!(&*line, [a, b, c, b'-' | b' ', ..]
+            if [a, b, c].iter().all(|byte| byte.is_ascii_digit()));
+        let (code, text) = line.split_at(if is_code { CODE } else { 0 });
+        if !redact::is_in(text) && redact::is_in(&line) {
+            self.left = None;
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         self.lines.extend_from_slice(code);
         if redact::is_in(text) {
             let mut text = String::from_utf8_lossy(text).into_owned();
@@ -145,6 +158,7 @@ impl Wire {
         } else {
             self.lines.extend_from_slice(text);
         }
+        Ok(())
     }
 
     fn poll_pending(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -162,7 +176,7 @@ impl Wire {
     }
 }
 
-impl fmt::Debug for Wire {
+impl<S> fmt::Debug for Wire<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Wire")
     }
@@ -175,7 +189,7 @@ impl AsyncTokioStream for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -194,7 +208,7 @@ impl AsyncRead for Wire {
             } else if this.line.is_empty() {
                 return Poll::Ready(Ok(()));
             } else {
-                this.end_line();
+                this.end_line()?;
             }
         }
         let rest = &this.lines[this.served..];
@@ -205,7 +219,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -242,6 +256,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_secret_is_redacted_wherever_it_stands_in_a_line() {
+        let read = |said: &'static [u8]| {
+            let mut wire = Wire::of(tokio::io::join(said, tokio::io::sink()), Login::new(None));
+            let mut buffer = [0; 256];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            match Pin::new(&mut wire).poll_read(&mut context, &mut buffer) {
+                Poll::Ready(Ok(())) => Some(String::from_utf8_lossy(buffer.filled()).into_owned()),
+                _ => None,
+            }
+        };
+        let _guarded = redact::Guarded::new("gentian-bulb-7".into());
+        let _other = redact::Guarded::new("250-gentian-root".into());
+        assert_eq!(read(b"535 gentian-bulb-7\r\n").as_deref(), Some("535 (the password)\r\n"));
+        assert_eq!(read(b"gentian-bulb-7\r\n").as_deref(), Some("(the password)\r\n"));
+        assert_eq!(read(b"25 gentian-bulb-7").as_deref(), Some("25 (the password)"));
+        assert_eq!(read(b"250-gentian-root\r\n"), None, "the code is a part of it");
+        assert_eq!(read(b"250-SIZE 7\r\n").as_deref(), Some("250-SIZE 7\r\n"));
+    }
+
+    #[test]
     fn placeholders_are_replaced_until_the_login_has_ended() {
         let password = SecretString::from("crocus-bulb-43");
         let login = Login::new(Some(("ada", &password)));
@@ -268,5 +303,56 @@ mod tests {
         }
         login.done();
         assert_eq!(of(plain), None);
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{Input, check, now};
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    const ANSWERS: &[&str] = &[
+        "220 mail.example.com ESMTP Exim 4.97\r\n",
+        "250-mail.example.com Hello [192.0.2.1]\r\n250-SIZE 52428800\r\n250 AUTH PLAIN LOGIN\r\n",
+        "334 VXNlcm5hbWU6\r\n535 Incorrect authentication data (iris-bulb-7100)\r\n",
+        "250 aXJpcy1idWxiLTcxMDA=\r\n25\r\n\n250-iris%2dbulb-7100",
+        "AUTH PLAIN AGFkYQBjcm9jdXMtYnVsYi00Mw==\r\n",
+    ];
+
+    fn read(stream: impl AsyncRead + AsyncWrite + Unpin) -> (Vec<u8>, bool) {
+        let mut wire = Wire::of(stream, Login::new(None));
+        let mut answer = Vec::new();
+        let ended = now(wire.read_to_end(&mut answer));
+        assert!(wire.line.len() <= MAX_ANSWER && wire.lines.len() <= 4 * MAX_ANSWER);
+        (answer, ended.is_ok())
+    }
+
+    /// lettre gets the lines, without our secrets, and no more than an answer may have, however the
+    /// server splits them.
+    #[test]
+    fn any_answer_is_passed_on_without_secrets() {
+        check!(ANSWERS, |input: &Input| {
+            let _guarded = redact::Guarded::new("iris-bulb-7100".into());
+            let (answer, is_whole) = read(input.stream());
+            let (whole, same) = read(input.whole_stream());
+            assert_eq!(is_whole, same);
+            assert!(!is_whole || answer == whole);
+            assert!(
+                is_whole == (input.bytes().len() <= MAX_ANSWER) || redact::is_in(input.bytes())
+            );
+            for line in answer.split_inclusive(|byte| *byte == b'\n') {
+                assert!(!redact::is_in(line), "{}", line.escape_ascii());
+            }
+            if !redact::is_in(input.bytes()) && is_whole {
+                assert_eq!(answer, input.bytes());
+            }
+            // lettre's commands are its own.
+            let login = Login::new(Some(("ada", &SecretString::from("iris-bulb-7100"))));
+            if let Some(written) = login.written(input.bytes()) {
+                assert!(written.ends_with(b"\r\n") && input.bytes().ends_with(b"\r\n"));
+            }
+        });
     }
 }

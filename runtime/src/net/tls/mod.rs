@@ -45,6 +45,8 @@ use crate::report::text::printable;
 
 mod certificate;
 mod client;
+#[cfg(test)]
+mod fuzz;
 mod name;
 mod provider;
 mod roots;

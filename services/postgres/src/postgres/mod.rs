@@ -241,3 +241,43 @@ fn refusal(error: &sqlx::Error) -> Refusal {
     let code = database.code().unwrap_or_default();
     postgresql::server_error(&code).into()
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{check, is_same_host, target};
+
+    use super::*;
+
+    const LOCATORS: &[&str] = &[
+        "postgres://shop:narcissus%2Dbulb-79@DB.example.com.:6432/orders?max_connections=7",
+        "postgresql://sh%40p:narcissus-bulb%2F%3A79@[2001:db8::1]/a%20b%C3%BC",
+        "postgres://s!$&'()*+,;=h:narcissus-bulb-79@10.1.2.3/a/b",
+        "PostgreSQL://a:narcissus-bulb-79@[::ffff:10.1.2.3]:1",
+        "postgres://a:narcissus-bulb-79@167837955/?sslmode=require&application_name=a%26b",
+        "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
+    ];
+
+    /// What we accept, the driver reads with the same host, port, user and database; and what we
+    /// give it is that.
+    #[test]
+    fn the_driver_reads_the_same_locator() {
+        check!(LOCATORS, |input| {
+            let text = input.text();
+            let Some(target) = target::<Postgres>(&text) else { return };
+            let plain = text.split('?').next().unwrap_or_default();
+            let theirs = plain.parse::<PgConnectOptions>();
+            let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
+            let ours = options(&target).unwrap();
+            let locator = target.locator();
+            for options in [&theirs, &ours] {
+                let host = options.get_host();
+                assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
+                assert_eq!(options.get_port(), locator.port(), "{text}");
+                assert_eq!(Some(options.get_username()), locator.user(), "{text}");
+                assert_eq!(options.get_socket(), None, "{text}");
+            }
+            assert_eq!(theirs.get_database().unwrap_or_default(), locator.path(), "{text}");
+            assert_eq!(ours.get_database(), Some(database(&target)), "{text}");
+        });
+    }
+}

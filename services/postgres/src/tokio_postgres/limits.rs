@@ -413,3 +413,89 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use std::sync::LazyLock;
+
+    use backing_services_fuzz::{Input, check};
+
+    use super::*;
+
+    static MESSAGES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let message = |kind: u8, body: &[u8]| {
+            [&[kind][..], &u32::try_from(body.len() + 4).unwrap().to_be_bytes(), body].concat()
+        };
+        let asks =
+            |code: u32, rest: &[u8]| message(b'R', &[&code.to_be_bytes()[..], rest].concat());
+        let login = [
+            asks(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
+            asks(11, b"r=abc,s=c2FsdA==,i=4096"),
+            asks(12, b"v=abc"),
+            asks(0, b""),
+            message(b'S', b"server_version\x0018.1\0"),
+            message(b'K', &[0; 8]),
+            message(b'Z', b"I"),
+        ];
+        let rest = [
+            message(b'D', b"\0\x01\0\0\0\x02ab"),
+            message(b'E', b"SERROR\0C28P01\0Mno freesia-bulb-73\0\0"),
+            message(b'N', b"SNOTICE\0Mfreesia%2dbulb-73\0\0"),
+            message(b'I', b""),
+            message(b'Z', b"I"),
+        ];
+        vec![
+            login.concat(),
+            [&login[..], &rest[..]].concat().concat(),
+            asks(3, b""),
+            asks(5, b"salt"),
+            asks(10, b"SCRAM-SHA-256\0\0"),
+            [asks(0, b""), message(b'Z', b"I"), message(b'D', &[b'x'; 600])].concat(),
+        ]
+    });
+
+    const LARGEST: u64 = 512;
+
+    fn read<'a>(
+        demand: Demand,
+        is_settled: bool,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> (Result<(), &'static str>, Option<AuthRequest>) {
+        let mut limits = MessageLimits::new(demand, Some(Vec::new()), LARGEST, Arc::default());
+        for piece in pieces {
+            if let Err(why) = limits.check(piece) {
+                assert!(limits.observed.refused.get().is_some());
+                return (Err(why), limits.observed.asked.get().copied());
+            }
+            // Some rows later, the connection is settled.
+            if is_settled && limits.login.is_none() {
+                let _ = limits.observed.settled.set(());
+            }
+            if let State::Body { left, kept: Some(kept), .. } = &limits.state {
+                assert!(kept.len() as u64 + left <= LONGEST_TEXT);
+            }
+            assert!(limits.left <= MOST_AT_FIRST);
+        }
+        (Ok(()), limits.observed.asked.get().copied())
+    }
+
+    /// The verdict does not depend on the pieces. A server is not ready before it asked for enough,
+    /// and none of its texts holds a secret of ours.
+    #[test]
+    fn any_stream_is_followed_or_refused() {
+        check!(&MESSAGES, |input: &Input| {
+            let _guarded = redact::Guarded::new("freesia-bulb-73".into());
+            let demands = [Demand::Binding, Demand::Scram, Demand::Certificate, Demand::Anything];
+            let demand = demands[input.choice() % demands.len()];
+            let (verdict, asked) = read(demand, false, [input.bytes()].into_iter());
+            assert_eq!(read(demand, false, input.pieces()), (verdict, asked));
+            assert_eq!(read(demand, false, input.bytes().chunks(1)), (verdict, asked));
+            let _ = read(demand, true, input.pieces());
+            if verdict.is_ok() {
+                assert!(asked.is_none_or(|asked| demand.is_met(asked, true)), "{asked:?}");
+            }
+            let _ = AuthRequest::read(input.bytes());
+            let _ = super::super::binding::end_point(&input.bytes().to_vec().into());
+        });
+    }
+}

@@ -632,3 +632,44 @@ fn refusal(error: &Error) -> Refusal {
         None => Failure::protocol().into(),
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{check, is_same_host, target};
+    use tokio_postgres::config::Host;
+
+    use super::*;
+
+    const LOCATORS: &[&str] = &[
+        "postgres://shop:narcissus%2Dbulb-79@DB.example.com.:6432/orders?max_connections=7",
+        "postgresql://sh%40p:narcissus-bulb%2F%3A79@[2001:db8::1]/a%20b%C3%BC",
+        "postgres://s!$&'()*+,;=h:narcissus-bulb-79@10.1.2.3/a/b",
+        "PostgreSQL://a:narcissus-bulb-79@[::ffff:10.1.2.3]:1",
+        "postgres://a:narcissus-bulb-79@167837955/?sslmode=require&application_name=a%26b",
+        "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
+    ];
+
+    /// What we accept, the driver reads with the same host, port, login and database.
+    #[test]
+    fn the_driver_reads_the_same_locator() {
+        check!(LOCATORS, |input| {
+            let text = input.text();
+            let Some(target) = target::<TokioPostgres>(&text) else { return };
+            let locator = target.locator();
+            // It knows the schemes in lower case only.
+            let (_, rest) = text.split('?').next().and_then(|text| text.split_once(':')).unwrap();
+            let theirs = format!("{}:{rest}", locator.scheme()).parse::<Config>();
+            let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
+            let [Host::Tcp(host)] = theirs.get_hosts() else { panic!("{text}") };
+            assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
+            assert_eq!(theirs.get_ports().first().unwrap_or(&5432), &locator.port(), "{text}");
+            assert_eq!(theirs.get_user(), locator.user(), "{text}");
+            let password = target.password().map(|password| password.expose_secret().as_bytes());
+            assert_eq!(theirs.get_password(), password, "{text}");
+            assert_eq!(theirs.get_dbname().unwrap_or_default(), locator.path(), "{text}");
+            let ours = config(&target, Demand::Binding);
+            assert_eq!((ours.get_user(), ours.get_password()), (locator.user(), password));
+            assert_eq!(ours.get_dbname(), Some(database(&target)), "{text}");
+        });
+    }
+}
