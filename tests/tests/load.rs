@@ -314,7 +314,8 @@ fn a_host_beyond_ascii_is_refused_wherever_it_stands() {
     let parts =
         [("DATABASE_URL", ""), ("DATABASE_HOST", "bücher.example"), ("DATABASE_USER", "shop")];
     assert_denied(&parts, "orders", "DATABASE_HOST", "malformed_locator");
-    assert_eq!(help(&parts), ["write it as `xn--bcher-kva.example`"]);
+    // Without an `@` before it, it could be a password in the wrong place: it is not repeated.
+    assert_eq!(help(&parts), ["write the name in its ASCII form, whose labels begin with `xn--`"]);
     Shop::check(&with(&[("DATABASE_URL", "postgres://shop@xn--bcher-kva.example/shop")]))
         .expect("its A-label is a name");
 }
@@ -651,4 +652,32 @@ fn nothing_prints_a_value() {
         "a default is public: {manifest}"
     );
     canary::assert_debug_silent(&with(&[]));
+}
+
+/// The help of a scheme without TLS names the one with it. A field that asks for the former accepts
+/// the latter, so that the help leads out once the waiver has ended.
+#[test]
+fn a_field_whose_plaintext_waiver_has_ended_accepts_the_scheme_with_tls() {
+    #[derive(BackingServices)]
+    #[services(prefix = "SHOP")]
+    #[allow(dead_code, reason = "it is never attached")]
+    struct Meshed {
+        #[service(
+            scheme = "redis",
+            allow(plaintext_scheme, reason = "the mesh", until = "2020-01-01")
+        )]
+        sessions: Resource<Redis>,
+    }
+    let checked = |scheme: &str| {
+        let locator = format!("{scheme}://shop@cache.example");
+        Meshed::check(&Environment::from_iter([
+            ("SHOP_SESSIONS_URL", locator.as_str()),
+            ("SHOP_SESSIONS_PASSWORD", PASSWORD),
+        ]))
+    };
+    let error = checked("redis").unwrap_err();
+    assert!(error.to_string().contains("write `rediss://`"), "{error}");
+    checked("rediss").unwrap_or_else(|error| panic!("{error}"));
+    let error = checked("valkeys").unwrap_err();
+    assert!(error.to_string().contains("[unknown_scheme]"), "{error}");
 }

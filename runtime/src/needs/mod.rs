@@ -292,8 +292,9 @@ impl Difference {
         Self { privilege: escaped(privilege.as_ref()), statement: escaped(statement.as_ref()) }
     }
 
-    /// Writes a comment of SQL before the statement: the step without which it fails.
-    pub fn with_step_before(mut self, step: &str) -> Self {
+    /// Writes a comment of SQL before the statement: the step without which it fails. It is a fixed
+    /// text, so no name of a server can end the comment.
+    pub fn with_step_before(mut self, step: &'static str) -> Self {
         self.statement.insert_str(0, &format!("/* {step} */ "));
         self
     }

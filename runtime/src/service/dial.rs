@@ -51,8 +51,8 @@ impl Target {
     /// Connects and speaks TLS from the first byte.
     ///
     /// # Errors
-    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, or a certificate
-    /// that fails verification.
+    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, a certificate that
+    /// fails verification, or a plaintext target whose waiver has ended.
     pub async fn dial(&self) -> Result<Dialled, Refusal> {
         let connection = self.dial_tcp().await?;
         self.encrypt(connection).await
@@ -61,7 +61,8 @@ impl Target {
     /// Connects and sends nothing: for a protocol that requests TLS in its own messages first.
     ///
     /// # Errors
-    /// [`Refusal`]: a forbidden address, or a host that does not resolve or answer.
+    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, or a plaintext
+    /// target whose waiver has ended.
     pub async fn dial_tcp(&self) -> Result<TcpStream, Refusal> {
         let limit = self.connect_timeout();
         let timed_out = |what: &'static str| {
@@ -91,7 +92,7 @@ impl Target {
     /// waiver has ended.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
         let host = self.host()?;
-        self.check_plaintext(host)?;
+        self.check_plaintext()?;
         let addresses = resolve(host, self.locator.port()).await?;
         if let Some(finding) = address::check_resolved(addresses.iter().map(SocketAddr::ip)) {
             return Err(finding.into());
@@ -109,10 +110,16 @@ impl Target {
         Ok(addresses)
     }
 
-    /// Loading has checked this. A waiver can end while the program runs.
-    fn check_plaintext(&self, host: &Host) -> Result<(), Refusal> {
+    /// Checks that the connection may be plaintext, if it is. Loading has checked this; a waiver
+    /// can end while the program runs. [`resolve`](Self::resolve) does it too. It is for a driver
+    /// that dials an address without resolving it.
+    ///
+    /// # Errors
+    /// [`Refusal`], if the waiver of `plaintext_scheme` has ended.
+    pub fn check_plaintext(&self) -> Result<(), Refusal> {
+        let is_local = self.locator.host().is_some_and(Host::is_loopback);
         let is_accepted = !self.is_plaintext()
-            || cfg!(debug_assertions) && host.is_loopback()
+            || cfg!(debug_assertions) && is_local
             || self.waives(&PLAINTEXT_SCHEME);
         if is_accepted {
             return Ok(());

@@ -154,7 +154,8 @@ impl Target {
     }
 
     /// True if the field waives the rule today. A waived violation is still reported beside the
-    /// client. A waiver that ends does not cover later connections.
+    /// client. A waiver that ends does not cover later connections, but for those of a driver that
+    /// dials by itself, such as sqlx.
     #[must_use]
     pub fn waives(&self, rule: &Rule) -> bool {
         let today = today();

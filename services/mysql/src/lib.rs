@@ -79,6 +79,8 @@
 //!   them into a statement.
 //! - It resolves the host again for each connection, and does not check the addresses against the
 //!   rules. The certificate still has to match the host.
+//! - A waiver of `plaintext_scheme` that ends while the program runs covers its connections until
+//!   the resource is attached or attached again.
 //! - It accepts no verifier of ours: `_PIN` is refused.
 //! - Its public roots are bundled, unless another crate of the program enables its feature
 //!   `tls-rustls-ring-native-roots` or `tls-native-tls`. Then they are the system's, which

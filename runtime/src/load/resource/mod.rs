@@ -6,7 +6,7 @@ use backing_services_rules::rule::{
     AMBIENT_OVERRIDE, AMBIGUOUS_LOCATOR, MALFORMED_VALUE, MISSING_VALUE, PLACEHOLDER_VALUE,
     UNKNOWN_SCHEME,
 };
-use backing_services_rules::{Date, Transport};
+use backing_services_rules::{Date, Transport, scheme};
 
 use secrecy::ExposeSecret as _;
 
@@ -243,6 +243,7 @@ impl ResourceLoader<'_, '_> {
         let parsed = self.parse(text, variable, dialect)?;
         if let Some(scheme) = self.declaration.only_scheme()
             && !scheme.eq_ignore_ascii_case(parsed.locator.scheme())
+            && !is_over_tls(scheme, parsed.locator.scheme())
         {
             self.findings.push(
                 Finding::new(&UNKNOWN_SCHEME, "its scheme is not the one that the field asks for")
@@ -363,4 +364,12 @@ impl ResourceLoader<'_, '_> {
         let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
         self.findings.extend(own.map(|finding| finding.with_variable(variable)));
     }
+}
+
+/// True if `scheme` is the same protocol over TLS as the plaintext scheme that a field asks for. A
+/// waiver of plaintext can end, and then the field has to accept what the help proposes.
+fn is_over_tls(plaintext: &str, scheme: &str) -> bool {
+    scheme::look_up(plaintext).is_some_and(|known| {
+        known.transport == Transport::Plaintext && known.has_twin && known.instead == scheme
+    })
 }

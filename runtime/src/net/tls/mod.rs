@@ -495,7 +495,7 @@ fn help_without_tls(help: &'static str, host: Option<&Host>) -> String {
 
 /// The request for plaintext to a server whose protocol begins with TLS.
 pub(crate) const PLAINTEXT_FORM: &str =
-    "the scheme without TLS, such as `redis://` for `rediss://`";
+    "the scheme without TLS (`redis://`, `amqp://`, `smtp://`, `http://`)";
 
 fn tls_refusal(error: &rustls::Error, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     match error {

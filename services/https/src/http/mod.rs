@@ -73,7 +73,7 @@ pub fn builder(
         .pool_idle_timeout(IDLE)
         .http1_max_headers(100)
         .http2_max_header_list_size(MAX_HEADERS)
-        .connector_layer(CountOpenings(connections.clone()));
+        .connector_layer(CountOpenings(connections.clone(), target.clone()));
     Ok((builder, witness))
 }
 

@@ -50,6 +50,8 @@
 //!   likes.
 //! - sqlx logs a server's notices unchanged (target `sqlx::postgres::notice`): the log's writer has
 //!   to escape them.
+//! - A waiver of `plaintext_scheme` that ends while the program runs covers sqlx's connections until
+//!   the resource is attached or attached again.
 //! - sqlx resolves the host again for each connection, and checks no address against the rules. The
 //!   certificate still has to match the host.
 //! - sqlx's public roots are bundled, unless another crate of the program enables one of its
