@@ -44,7 +44,7 @@ const RELEASES: [&str; 3] = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/l
 /// The scripts in RabbitMQ's own folder. Those on the path check the user that runs them.
 const RABBITMQ: &str = "/usr/lib/rabbitmq/bin";
 
-/// Where the programs of the servers are.
+/// The places of the servers' programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Programs {
     /// Empty for those of the machine.

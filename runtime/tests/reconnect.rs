@@ -62,7 +62,7 @@ struct Server {
     asked: AtomicUsize,
     /// The attempts that have neither ended nor been dropped.
     running: AtomicUsize,
-    /// What an attempt does just before it ends.
+    /// The last step of an attempt.
     at_end: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
 }
 

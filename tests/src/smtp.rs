@@ -12,7 +12,7 @@ use crate::pki::{Authority, Leaf};
 /// The application's account.
 pub const USER: &str = "winkelier";
 
-/// What the server refuses, besides mail of strangers.
+/// The refusals of the server, besides mail of strangers.
 const ACL: &str = "  defer senders = later@post.example\n  deny senders = never@post.example\n  \
                    deny message = kanarie: relay not permitted\n       !authenticated = *\n";
 

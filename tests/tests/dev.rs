@@ -143,7 +143,7 @@ async fn every_service_attaches_over_tls_as_the_account_of_its_needs() {
     }
     assert_eq!(seen.len(), 9, "{seen:?}");
 
-    // What the account may do, and what it may not.
+    // The account has its privileges, and no others.
     let orders = shop.orders.client();
     sqlx::query("INSERT INTO orders VALUES (2)").execute(&*orders).await.unwrap();
     let count: i64 =

@@ -20,7 +20,7 @@ use crate::server::redis::{self, Redis};
 use crate::server::smtp::{self, Smtp};
 use crate::{DevError, quoted};
 
-/// What a resource needs.
+/// The demands of a resource.
 pub(super) struct Wanted {
     pub(super) field: String,
     pub(super) scheme: &'static str,
@@ -30,7 +30,7 @@ pub(super) struct Wanted {
     pub(super) programs: Programs,
 }
 
-/// What a resource gets.
+/// The values of a resource's variables.
 pub(super) struct Access {
     pub(super) locator: String,
     pub(super) account: Option<Account>,
@@ -131,7 +131,7 @@ impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         // The last one stops the server, and all of its data with it.
         if Arc::strong_count(&self.server) > 1 {
-            // What is left is in no one's way, and gone with the server.
+            // A remainder disturbs nothing, and is gone with the server.
             let _ = (self.remove)(&self.server, &self.name);
         }
     }

@@ -7,7 +7,7 @@ use crate::authority::{Authority, Leaf};
 use crate::program::Programs;
 use crate::server::Account;
 
-/// A value for each place that the programs come from. It is gone once nobody holds it.
+/// A value for each place that the programs come from. It is gone once nothing holds it.
 pub(super) struct Shared<T>(Mutex<Vec<(Programs, Weak<T>)>>);
 
 impl<T> Shared<T> {

@@ -160,7 +160,7 @@ fn is_not_shown(text: &str, secret: &str) {
                 let is_shown = format!("{locator:?} {locator}").contains(secret);
                 assert!(!is_shown || !password.contains(secret), "{text}");
             }
-            // What stands behind the only `@` is a host, and its ASCII form is the help.
+            // A host stands behind the only `@`, and its ASCII form is the help.
             Err(_) if is_in_host(text, secret) => {}
             Err(findings) => {
                 let printed: String = findings.iter().map(ToString::to_string).collect();

@@ -49,7 +49,7 @@ fn a_password_is_removed(input: &Input) {
 /// A terminal shows a printable text as it is. It moves no cursor to another line, and sets no
 /// colour and no title.
 fn a_terminal_shows_what_is_printed(input: &Input) {
-    /// What a terminal does beside showing text.
+    /// The effects on a terminal, beside showing text.
     #[derive(Default)]
     struct Effects(Vec<&'static str>);
 

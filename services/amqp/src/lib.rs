@@ -554,8 +554,8 @@ mod fuzz {
         "AMQPS://a:crocosmia-bulb-101@167837955:1",
     ];
 
-    /// What we accept, the driver reads with the same host, port, login and virtual host; and what
-    /// we give it is that, without the password.
+    /// If we accept a locator, the driver reads it with the same host, port, login and virtual
+    /// host. It gets the same from us, without the password.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

@@ -604,7 +604,7 @@ mod fuzz {
         ]
     });
 
-    /// What the driver gets, and whether the server's frames were all passed on.
+    /// The bytes that the driver gets, and whether all frames of the server were passed on.
     fn read(stream: Peer) -> (Vec<u8>, bool) {
         use futures_io::{AsyncRead as _, AsyncWrite as _};
         let secret = Some(SecretString::from("lavender-bulb-97"));

@@ -561,8 +561,8 @@ mod fuzz {
         "mysql://a:amaryllis-bulb-83@167837955/?ssl-mode=REQUIRED",
     ];
 
-    /// What we accept, the driver reads with the same host, port, user and database; and what we
-    /// give it is that.
+    /// If we accept a locator, the driver reads it with the same host, port, user and database. It
+    /// gets the same from us.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

@@ -407,7 +407,8 @@ mod fuzz {
         "TLS://a:camellia-bulb-89@167837955",
     ];
 
-    /// What we accept, the driver reads with the same host and port; and so what we give it.
+    /// If we accept a locator, the driver reads it with the same host and port, and gets the same
+    /// from us.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

@@ -557,7 +557,7 @@ mod fuzz {
         messages
     }
 
-    /// What a server says is read or refused, however it splits it.
+    /// A server's bytes are read or refused, however it splits them.
     #[test]
     fn any_line_is_read_or_refused() {
         check!(LINES, |input: &Input| {

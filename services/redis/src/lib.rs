@@ -592,7 +592,7 @@ mod fuzz {
         "rediss://a:hyacinth-bulb-67@167837955",
     ];
 
-    /// What we accept, the driver reads with the same host, port, login and database.
+    /// If we accept a locator, the driver reads it with the same host, port, login and database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

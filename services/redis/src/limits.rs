@@ -380,7 +380,7 @@ mod fuzz {
         (limits, Ok(()))
     }
 
-    /// The verdict does not depend on the pieces. Where the driver reads a reply, its end is ours:
+    /// The verdict does not depend on the pieces. If the driver reads a reply, its end is ours:
     /// otherwise the server could hide a header from us.
     #[test]
     fn any_stream_is_followed_or_refused() {

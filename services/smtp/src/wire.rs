@@ -88,8 +88,8 @@ fn plain(user: &str, password: &str) -> Zeroizing<String> {
 pub(super) struct Wire<S = Stream> {
     stream: S,
     login: Login,
-    /// The bytes that the server may still send; `None` once the server is refused. Then nothing is read
-    /// or written any more: lettre says `QUIT` after an error.
+    /// The bytes that the server may still send; `None` once the server is refused. Then nothing is
+    /// read or written any more: lettre says `QUIT` after an error.
     left: Option<usize>,
     /// The received part of an incomplete line.
     line: Vec<u8>,

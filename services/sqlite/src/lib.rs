@@ -295,7 +295,7 @@ mod fuzz {
         "sqlite:///:memory:/a%3Fb",
     ];
 
-    /// What we accept, the driver reads with the same file.
+    /// If we accept a locator, the driver reads it with the same file.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

@@ -67,7 +67,7 @@ fn commands_of_document(text: &str) -> Vec<String> {
     commands
 }
 
-/// What the words of a command may name.
+/// The names that the words of a command may have.
 struct Known {
     /// The services of the compose file.
     services: Vec<String>,

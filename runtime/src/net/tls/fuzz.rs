@@ -15,7 +15,7 @@ const AUTHORITY: &str = include_str!("fuzz/authority.pem");
 const SERVER: &str = include_str!("fuzz/server.pem");
 const KEY: &str = include_str!("fuzz/client.key");
 
-/// What the variables of TLS hold, and what a peer presents.
+/// The values of TLS's variables, and a peer's certificates.
 static EXAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut all = vec![
         AUTHORITY.as_bytes().to_vec(),

@@ -50,8 +50,8 @@
 //!   likes.
 //! - sqlx logs a server's notices unchanged (target `sqlx::postgres::notice`): the log's writer has
 //!   to escape them.
-//! - A waiver of `plaintext_scheme` that ends while the program runs covers sqlx's connections until
-//!   the resource is attached or attached again.
+//! - A waiver of `plaintext_scheme` that ends while the program runs covers sqlx's connections
+//!   until the resource is attached or attached again.
 //! - sqlx resolves the host again for each connection, and checks no address against the rules. The
 //!   certificate still has to match the host.
 //! - sqlx's public roots are bundled, unless another crate of the program enables one of its
@@ -259,8 +259,8 @@ mod fuzz {
         "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
     ];
 
-    /// What we accept, the driver reads with the same host, port, user and database; and what we
-    /// give it is that.
+    /// If we accept a locator, the driver reads it with the same host, port, user and database. It
+    /// gets the same from us.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

@@ -649,7 +649,7 @@ mod fuzz {
         "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
     ];
 
-    /// What we accept, the driver reads with the same host, port, login and database.
+    /// If we accept a locator, the driver reads it with the same host, port, login and database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {
