@@ -68,8 +68,7 @@ impl Smtp {
         self.starts += 1;
         // Another program on that port would also admit a connection. The log is appended to that
         // of the earlier start.
-        process
-            .wait_until(|| self.read("mainlog").matches("listening for").count() == self.starts)?;
+        process.wait_until(|| process.log().matches("listening for").count() == self.starts)?;
         self.process = Some(process);
         Ok(())
     }
