@@ -1,17 +1,31 @@
 //! Temporary folders that any server account can use, and that are removed however the process
 //! ends.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
+
 use crate::DevError;
+
+/// A folder that is opened, and not a link to one.
+const FOLDER: OFlags =
+    OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A folder below the temporary folder of this process. It belongs to the server [`account`], or to
 /// this process.
+///
+/// If this process runs as root, other processes of the server account can put links into the
+/// folder. So nothing here follows a link: each folder on the way is opened in turn, and each file
+/// is a new one.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -62,32 +76,76 @@ impl Folder {
     }
 
     fn make(&self, path: &Path) -> Result<(), DevError> {
-        fs::create_dir(path)
-            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o700)))
-            .map_err(|error| DevError::path("cannot make", path, &error))?;
-        self.own(path)
+        let make = || {
+            let (parent, name) = self.parent_of(path)?;
+            rustix::fs::mkdirat(&parent, name, Mode::RWXU)?;
+            self.give(&rustix::fs::openat(&parent, name, FOLDER, Mode::empty())?)
+        };
+        make().map_err(|error| DevError::path("cannot make", path, &error))
     }
 
-    /// Writes a file that only the owner of the folder can read.
+    /// The folder that a path of this folder is in, and its name there.
+    fn parent_of<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {
+        let not_here = || io::Error::new(io::ErrorKind::InvalidInput, "it is not in this folder");
+        let root = self.path.parent().ok_or_else(not_here)?;
+        let inside = Some(path).filter(|path| path.starts_with(&self.path));
+        let below = inside.and_then(|path| path.strip_prefix(root).ok()).ok_or_else(not_here)?;
+        let (parent, name) = below.parent().zip(below.file_name()).ok_or_else(not_here)?;
+        let mut folder = rustix::fs::openat(CWD, root, FOLDER, Mode::empty())?;
+        for part in parent.components() {
+            let Component::Normal(part) = part else { return Err(not_here()) };
+            folder = rustix::fs::openat(&folder, part, FOLDER, Mode::empty())?;
+        }
+        Ok((folder, name))
+    }
+
+    /// Gives an open file or folder to the server account, if the folder belongs to it.
+    fn give(&self, file: &OwnedFd) -> io::Result<()> {
+        let Some((user, group)) = self.owner() else { return Ok(()) };
+        Ok(rustix::fs::fchown(file, Some(user), Some(group))?)
+    }
+
+    fn owner(&self) -> Option<(Uid, Gid)> {
+        let (user, group) = account().filter(|_| self.is_a_servers)?;
+        Some((Uid::from_raw(user), Gid::from_raw(group)))
+    }
+
+    /// Writes a file that only the owner of the folder can read. It replaces an earlier file, or a
+    /// link.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, name: &str, content: &str) -> Result<PathBuf, DevError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let path = self.path.join(name);
-        fs::write(&path, content)
-            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o600)))
-            .map_err(|error| DevError::path("cannot write", &path, &error))?;
-        self.own(&path)?;
+        let write = || {
+            let (parent, name) = self.parent_of(&path)?;
+            let new = format!(".new-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&parent, &new, flags, Mode::RUSR | Mode::WUSR)?;
+            // Before the name leads to it: a server that reads the file may read it at once.
+            self.give(&file)?;
+            File::from(file).write_all(content.as_bytes())?;
+            Ok(rustix::fs::renameat(&parent, &new, &parent, name)?)
+        };
+        write().map_err(|error| DevError::path("cannot write", &path, &error))?;
         Ok(path)
     }
 
-    /// Gives a file or a folder to the server account, if the folder belongs to it.
+    /// Gives a file or a folder in it to the server account, if the folder belongs to that account.
+    /// Of a link, it gives the link.
     ///
     /// # Errors
-    /// If this process may not.
+    /// If this process may not, or if the path is not in this folder.
     pub fn own(&self, path: &Path) -> Result<(), DevError> {
-        let Some((user, group)) = account().filter(|_| self.is_a_servers) else { return Ok(()) };
-        chown(path, Some(user), Some(group)).map_err(|error| {
+        let Some((user, group)) = self.owner() else { return Ok(()) };
+        let own = || {
+            let (parent, name) = self.parent_of(path)?;
+            let (user, group) = (Some(user), Some(group));
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            Ok(rustix::fs::chownat(parent.as_fd(), name, user, group, flags)?)
+        };
+        own().map_err(|error| {
             DevError::path("cannot give to the account of the servers", path, &error)
         })
     }
@@ -97,6 +155,18 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Reads a file that a server writes. It follows no link, and waits for no pipe.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut content = Vec::new();
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?
+        .read_to_end(&mut content)?;
+    Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
 /// The user and the group of the servers: `nobody` if this process runs as root, as which
@@ -131,7 +201,8 @@ struct Root {
 
 /// A `static` is never dropped. So a child process waits for the end of its input, which is the end
 /// of this process, and removes the folder. It tries several times, because servers that are
-/// stopping still write into it.
+/// stopping still write into it. Ctrl-C in a terminal signals the whole process group, so the child
+/// has a group of its own.
 static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
     const JANITOR: &str =
         "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
@@ -147,6 +218,7 @@ static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
     let janitor = Command::new("sh")
         .args(["-c", JANITOR, "sh"])
         .arg(&folder)
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -181,5 +253,45 @@ mod tests {
         }
         drop(folder);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn no_link_in_a_folder_is_followed() {
+        use std::os::unix::fs::{MetadataExt as _, symlink};
+        let (folder, other) = (Folder::new("links").unwrap(), tempfile::tempdir().unwrap());
+        let file = other.path().join("file");
+        fs::write(&file, "another's").unwrap();
+        let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+        let before = (owner(&file), owner(other.path()));
+
+        // The last part of a path.
+        let link = folder.path().join("link");
+        symlink(&file, &link).unwrap();
+        assert!(read(&link).is_err());
+        folder.own(&link).unwrap();
+        assert_eq!(folder.write("link", "mine").unwrap(), link);
+        assert_eq!(read(&link).unwrap(), "mine");
+        assert_eq!(read(&file).unwrap(), "another's");
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+
+        // A folder on the way, and a folder that is there already.
+        symlink(other.path(), folder.path().join("data")).unwrap();
+        folder.write("data/file", "mine").unwrap_err();
+        folder.folder("data/more").unwrap_err();
+        folder.folder("data").unwrap_err();
+        if account().is_some() {
+            folder.own(&folder.path().join("data/file")).unwrap_err();
+        }
+        assert_eq!(read(&file).unwrap(), "another's");
+        assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
+        assert_eq!((owner(&file), owner(other.path())), before);
+    }
+
+    #[test]
+    fn a_file_that_is_not_in_the_folder_is_not_written() {
+        let folder = Folder::new("inside").unwrap();
+        for name in ["../outside", "a/../../outside", "/tmp/outside", ""] {
+            folder.write(name, "x").unwrap_err();
+        }
     }
 }

@@ -4,10 +4,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use crate::{DevError, error, folder};
 
@@ -32,15 +35,22 @@ pub struct Process {
     folder: PathBuf,
 }
 
-/// Runs the server until its own input ends. A server that does not end within ten seconds is
-/// killed. If the server ends by itself, its status is written to the file [`ENDED`].
+/// Runs the server until its own input ends. Then it signals the server each second, because a
+/// server that has just begun can miss a signal, and kills it after ten seconds. The status of the
+/// server is written to the file [`ENDED`].
 const WATCH: &str = r#"
 signal=$1; shift
-{ sh -c 'echo $$ >server.pid; exec "$@"' sh "$@" </dev/null; echo $? >server.ended; } & server=$!
-read -r _
-kill -s "$signal" "$(cat server.pid)"
-(sleep 10; kill -s KILL 0) & last=$!
+exec 3<&0 </dev/null
+"$@" 3<&- & server=$!
+{
+    read -r _ <&3
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -s "$signal" "$server"; sleep 1; done
+    kill -s KILL 0
+} & last=$!
+exec 3<&-
+echo "$server" >server.pid
 wait "$server"
+echo "$?" >server.ended
 kill "$last"
 "#;
 
@@ -65,6 +75,7 @@ impl Process {
         let output = File::options()
             .create(true)
             .append(true)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&log)
             .and_then(|output| Ok((output.try_clone()?, output)))
             .map_err(|error| DevError::path("cannot write", &log, &error))?;
@@ -85,7 +96,7 @@ impl Process {
     pub fn wait_until(&self, mut answers: impl FnMut() -> bool) -> Result<(), DevError> {
         let begin = Instant::now();
         while !answers() {
-            if let Ok(status) = fs::read_to_string(self.folder.join(ENDED)) {
+            if let Ok(status) = folder::read(&self.folder.join(ENDED)) {
                 return Err(DevError::ended(self.name, status.trim(), &self.log()));
             }
             if begin.elapsed() > START {
@@ -99,10 +110,7 @@ impl Process {
     /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read(self.folder.join(LOG)).map_or_else(
-            |error| error.to_string(),
-            |log| String::from_utf8_lossy(&log).into_owned(),
-        )
+        folder::read(&self.folder.join(LOG)).unwrap_or_else(|error| error.to_string())
     }
 }
 
@@ -113,15 +121,17 @@ impl Drop for Process {
     }
 }
 
-/// A command that runs as the server account, without the variables of this process that could
-/// steer it.
+/// A command that runs as the server account, without the variables of this process and the files
+/// of its home folder that could steer it.
 #[must_use]
 pub fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C");
+        .env("LC_ALL", "C")
+        // Without the variable, programs find the home folder in the list of users.
+        .env("HOME", "/nonexistent");
     if let Some((user, group)) = folder::account() {
         command.uid(user).gid(group);
     }
@@ -194,6 +204,42 @@ mod tests {
         assert!(is_there(&read()).status.success());
         drop(process);
         assert!(!is_there(&read()).status.success());
+    }
+
+    #[test]
+    fn a_server_that_has_just_begun_ends_with_its_handle() {
+        let folder = Folder::new("begins").unwrap();
+        // It misses the first signal.
+        let command = ["sh", "-c", "trap '' TERM; sleep 1; trap 'exit 0' TERM; sleep 600 & wait"];
+        let begin = Instant::now();
+        for _ in 0..3 {
+            drop(Process::start("sleep", "TERM", folder.path(), &[], command).unwrap());
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+        let begin = Instant::now();
+        for _ in 0..10 {
+            let command = ["sleep", "600"];
+            drop(Process::start("sleep", "TERM", folder.path(), &[], command).unwrap());
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn a_log_is_not_written_through_a_link() {
+        let (folder, other) = (Folder::new("log").unwrap(), Folder::new("other").unwrap());
+        let file = other.write("file", "another's").unwrap();
+        std::os::unix::fs::symlink(&file, folder.path().join(LOG)).unwrap();
+        Process::start("true", "TERM", folder.path(), &[], ["true"]).unwrap_err();
+        assert_eq!(fs::read_to_string(file).unwrap(), "another's");
+    }
+
+    #[test]
+    fn a_program_gets_no_variable_of_this_process_and_no_home_folder() {
+        let output = run(&mut unprivileged("env")).unwrap();
+        let mut variables: Vec<_> = output.lines().collect();
+        variables.sort_unstable();
+        assert_eq!(variables[..2], ["HOME=/nonexistent", "LC_ALL=C"]);
+        assert!(variables.len() == 3 && variables[2].starts_with("PATH=/usr/local/sbin:"));
     }
 
     #[test]

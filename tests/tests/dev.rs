@@ -7,11 +7,15 @@
     reason = "these are tests, and one of them is a process that another one hears"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use backing_services::rules::Transport;
 use backing_services::secrecy::{ExposeSecret as _, SecretString};
@@ -20,7 +24,10 @@ use backing_services::{
     Sqlite, TokioPostgres,
 };
 use backing_services_dev::Dev;
+use backing_services_dev::authority::Authority;
+use backing_services_dev::process::Process;
 use backing_services_dev::program::Programs;
+use backing_services_dev::server::amqp;
 use backing_services_tests::folder::Folder;
 use redis::AsyncCommands as _;
 use sqlx::Row as _;
@@ -280,6 +287,184 @@ async fn servers_end_with_a_process_that_is_killed() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(ends(port).await);
+}
+
+/// The processes that a process has started, and those that they have started.
+fn descendants(of: u32) -> HashSet<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // The name of the program may have spaces, and is in parentheses.
+        let Some((begin, rest)) = stat.rsplit_once(") ") else { continue };
+        let id = begin.split(' ').next().unwrap().parse().unwrap();
+        let parent = rest.split(' ').nth(1).unwrap().parse().unwrap();
+        children.entry(parent).or_default().push(id);
+    }
+    let (mut found, mut next) = (HashSet::new(), vec![of]);
+    while let Some(id) = next.pop() {
+        if found.insert(id) {
+            next.extend(children.get(&id).into_iter().flatten());
+        }
+    }
+    found
+}
+
+/// The addresses of IP on which these processes listen, as the kernel writes them, and the names of
+/// the programs.
+fn listeners(processes: &HashSet<u32>) -> BTreeSet<(String, String)> {
+    let mut programs = BTreeMap::new();
+    for id in processes {
+        let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+        let files = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten();
+        for file in files.filter_map(|file| fs::read_link(file.path()).ok()) {
+            let file = file.to_string_lossy().into_owned();
+            if let Some(number) = file.strip_prefix("socket:[").and_then(|f| f.strip_suffix(']')) {
+                programs.insert(number.to_owned(), name.trim().to_owned());
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in fs::read_to_string(table).unwrap().lines().skip(1) {
+            let columns: Vec<_> = line.split_whitespace().collect();
+            // `0A` is LISTEN (Linux, include/net/tcp_states.h).
+            if let Some(program) = programs.get(columns[9]).filter(|_| columns[3] == "0A") {
+                found.insert((program.clone(), columns[1].to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_server_listens_on_the_loopback_interface_alone() {
+    let _turn = TURN.lock().await;
+    let stop = AtomicBool::new(false);
+    let found = std::thread::scope(|scope| {
+        // While servers start too: `rabbitmqctl` listens as long as it runs.
+        let watcher = scope.spawn(|| {
+            let mut found = BTreeSet::new();
+            while !stop.load(Ordering::Relaxed) {
+                found.extend(listeners(&descendants(std::process::id())));
+            }
+            found
+        });
+        let dev = tokio::task::block_in_place(|| {
+            let starting = Dev::builder::<Shop>()
+                .with_script("orders", ORDERS)
+                .with_script("archive", "CREATE TABLE archive (id int PRIMARY KEY)")
+                .with_script("stock", "CREATE TABLE stock (id int PRIMARY KEY)")
+                .start();
+            tokio::runtime::Handle::current().block_on(starting)
+        });
+        let last = listeners(&descendants(std::process::id()));
+        stop.store(true, Ordering::Relaxed);
+        let mut found = watcher.join().unwrap();
+        found.extend(last);
+        dev.unwrap();
+        found
+    });
+    let programs: BTreeSet<_> = found.iter().map(|(program, _)| program.as_str()).collect();
+    for program in ["beam.smp", "epmd", "exim4", "mariadbd", "nats-server", "postgres"] {
+        assert!(programs.contains(program), "{program}: {programs:?}");
+    }
+    // In the byte order of a small-endian machine, and of a big-endian one.
+    let loopback = [
+        "0100007F",
+        "7F000001",
+        "00000000000000000000000001000000",
+        "00000000000000000000000000000001",
+        "0000000000000000FFFF00000100007F",
+    ];
+    let is_open = |address: &str| !loopback.contains(&address.split(':').next().unwrap());
+    let open: Vec<_> = found.iter().filter(|(_, address)| is_open(address)).collect();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn no_file_of_the_machine_steers_rabbitmq() {
+    let authority = Authority::new("an authority").unwrap();
+    let options = amqp::Options {
+        leaf: authority.server().unwrap(),
+        client_ca: authority.pem(),
+        definitions: r#"{"vhosts": [], "users": [], "permissions": []}"#.to_owned(),
+    };
+    let server = amqp::Amqp::start(&Programs::installed(), &options).unwrap();
+    // All paths that the server takes from its variables, or by default.
+    let context = server.control(&["eval", "rabbit_prelaunch:get_context()."]).unwrap();
+    for path in [
+        "additional_config_files", "advanced_config_file", "enabled_plugins_file",
+        "main_config_file", "mnesia_base_dir",
+    ] {
+        assert!(context.contains(path), "{path}: {context}");
+    }
+    for folder in ["/etc/", "/var/", "/root", "/home"] {
+        assert!(!context.contains(folder), "{folder}: {context}");
+    }
+}
+
+/// The variable that makes a process of this test the one that is ended.
+const ENDED: &str = "DEV_TEST_ENDED";
+
+#[test]
+fn the_folder_goes_however_the_process_ends() {
+    if std::env::var_os(ENDED).is_some() {
+        let folder = Folder::new("server");
+        folder.write("password", "hX2");
+        let command = ["sleep", "600"];
+        let process = Process::start("sleep", "TERM", folder.path(), &[], command).unwrap();
+        let pid = || fs::read_to_string(folder.path().join("server.pid")).unwrap_or_default();
+        process.wait_until(|| pid().ends_with('\n')).unwrap();
+        println!("\nfolder {}", folder.path().parent().unwrap().display());
+        println!("server {}", pid());
+        std::thread::sleep(Duration::from_secs(600));
+    }
+    // Ctrl-C in a terminal signals the group.
+    for (signal, is_for_group) in [("INT", true), ("KILL", false), ("TERM", true), ("KILL", true)] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_folder_goes_however_the_process_ends", "--nocapture"])
+            .env(ENDED, "1")
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut value =
+            |name: &str| lines.find_map(|line| Some(line.strip_prefix(name)?.to_owned())).unwrap();
+        let (folder, server) = (value("folder "), value("server "));
+        let is_there = || Path::new(&folder).exists();
+        let runs = || Path::new(&format!("/proc/{server}")).exists();
+        assert!(is_there() && runs());
+        let group = if is_for_group { "-" } else { "" };
+        let target = format!("{group}{}", child.id());
+        let kill = Command::new("kill").args(["-s", signal, "--", &target]).status().unwrap();
+        assert!(kill.success());
+        child.wait().unwrap();
+        let begin = Instant::now();
+        while (is_there() || runs()) && begin.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!((is_there(), runs()), (false, false), "{signal} {target}");
+    }
+}
+
+/// A struct with a prefix that begins a name which PostgreSQL reserves.
+#[derive(BackingServices)]
+#[services(prefix = "PG", deadline = 60)]
+struct Reserved {
+    #[service(needs = "SELECT ON orders")]
+    orders: Resource<Postgres>,
+}
+
+#[tokio::test]
+async fn an_account_has_no_name_that_postgresql_reserves() {
+    let _turn = TURN.lock().await;
+    assert_eq!(Reserved::MANIFEST.account_of("orders"), "apg_orders");
+    let dev = Dev::builder::<Reserved>().with_script("orders", ORDERS).start().await.unwrap();
+    let reserved = Reserved::attach_from(&dev.environment()).await.unwrap();
+    let account = reserved.resources()[0].posture().account.clone().unwrap();
+    assert!(account.starts_with("apg_orders_"), "{account}");
+    reserved.detach().await;
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
-use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,12 +31,17 @@ impl fmt::Debug for Options {
     }
 }
 
+/// The option of Erlang that binds the port of its distribution to the loopback interface. Without
+/// it, Erlang binds that port to every interface, and admits each peer that knows the cookie.
+const ON_LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
+
 /// A server that can be stopped and started again.
 pub struct Amqp {
     /// Stopped before its folder is removed.
     process: Option<Process>,
     /// Erlang's port mapper, which knows the node.
     _epmd: Process,
+    _epmd_folder: Folder,
     folder: Folder,
     environment: Vec<(&'static str, OsString)>,
     starts: usize,
@@ -81,10 +85,16 @@ impl Amqp {
         let environment = vec![
             ("HOME", path("")),
             ("ERL_EPMD_PORT", names.to_string().into()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ON_LOOPBACK.into()),
+            ("RABBITMQ_CTL_ERL_ARGS", ON_LOOPBACK.into()),
             ("RABBITMQ_NODENAME", format!("test{port}@localhost").into()),
             ("RABBITMQ_DIST_PORT", distribution.to_string().into()),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
             ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+            // Their defaults are files of the machine, in /etc/rabbitmq.
+            ("RABBITMQ_CONFIG_FILES", path("none/*.conf")),
+            ("RABBITMQ_ADVANCED_CONFIG_FILE", path("none/advanced.config")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
             ("RABBITMQ_MNESIA_BASE", path("mnesia")),
             ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
@@ -94,19 +104,11 @@ impl Amqp {
             // Erlang replaces the shell, so that it receives the signals.
             ("RABBITMQ_ALLOW_INPUT", "1".into()),
         ];
-        let epmd: [OsString; 5] = [
-            programs.find("epmd")?.into(),
-            "-port".into(),
-            names.to_string().into(),
-            "-address".into(),
-            "127.0.0.1".into(),
-        ];
-        let epmd_folder = folder.folder("epmd")?;
-        let epmd = Process::start("epmd", "TERM", &epmd_folder, &[], epmd)?;
-        epmd.wait_until(|| TcpStream::connect(("127.0.0.1", names)).is_ok())?;
+        let epmd_folder = Folder::new("epmd")?;
         let mut server = Self {
             process: None,
-            _epmd: epmd,
+            _epmd: start_epmd(programs, &epmd_folder, names)?,
+            _epmd_folder: epmd_folder,
             folder,
             environment,
             starts: 0,
@@ -187,8 +189,35 @@ impl Amqp {
     }
 }
 
+/// Starts Erlang's port mapper.
+fn start_epmd(programs: &Programs, folder: &Folder, port: u16) -> Result<Process, DevError> {
+    let program = programs.find("epmd")?;
+    let port = port.to_string();
+    // `-d` twice: it then logs when it listens. Another program on that port would also admit a
+    // connection.
+    let command = ["-d", "-d", "-port", &port, "-address", "127.0.0.1"].map(OsStr::new);
+    let command = [program.as_os_str()].into_iter().chain(command);
+    let epmd = Process::start("epmd", "TERM", folder.path(), &[], command)?;
+    epmd.wait_until(|| epmd.log().contains("entering the main select() loop"))?;
+    Ok(epmd)
+}
+
 impl fmt::Debug for Amqp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Amqp").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_program_on_its_port_is_not_taken_for_the_port_mapper() {
+        let folder = Folder::new("epmd").unwrap();
+        let other = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = other.local_addr().unwrap().port();
+        let error = start_epmd(&Programs::installed(), &folder, port).unwrap_err().to_string();
+        assert!(error.starts_with("epmd has ended "), "{error}");
     }
 }

@@ -1,12 +1,11 @@
 //! A real MariaDB server.
 
 use std::fmt;
-use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
 use crate::authority::Leaf;
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::port;
 use crate::process::{Process, run, run_with, unprivileged};
 use crate::program::Programs;
@@ -51,7 +50,7 @@ impl MariaDb {
     pub fn start(template: &Arc<Template>, options: &Options) -> Result<Self, DevError> {
         let folder = Folder::new("mariadb")?;
         let data = folder.path().join("data");
-        run(Command::new("cp").arg("-a").arg(template.folder.path().join("data")).arg(&data))?;
+        run(unprivileged("cp").arg("-a").arg(template.folder.path().join("data")).arg(&data))?;
         let port = port::free()?;
         let path = |name: &str| folder.path().join(name).display().to_string();
         let administrator = &template.administrator;
@@ -164,8 +163,7 @@ impl MariaDb {
     /// The server's general log: each login and each statement.
     #[must_use]
     pub fn heard(&self) -> String {
-        fs::read(self.folder.path().join("heard"))
-            .map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into_owned())
+        folder::read(&self.folder.path().join("heard")).unwrap_or_default()
     }
 }
 

@@ -76,7 +76,7 @@ impl Postgres {
         let (postgres, is_ready) = (programs.find("postgres")?, programs.find("pg_isready")?);
         let folder = Folder::new("postgres")?;
         let data = folder.path().join("data");
-        run(Command::new("cp").arg("-a").arg(template.folder.path().join("data")).arg(&data))?;
+        run(unprivileged("cp").arg("-a").arg(template.folder.path().join("data")).arg(&data))?;
         let port = port::free()?;
 
         let mut settings = format!(

@@ -1,13 +1,11 @@
 //! A real mail relay: Exim, with TLS from the first byte on. It delivers all mail to one file.
 
 use std::ffi::OsString;
-use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
 
 use crate::DevError;
 use crate::authority::Leaf;
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::port;
 use crate::process::Process;
 use crate::program::Programs;
@@ -35,6 +33,8 @@ pub struct Smtp {
     folder: Folder,
     config: PathBuf,
     programs: Programs,
+    /// The number of starts.
+    starts: usize,
     /// The port that it listens on.
     pub port: u16,
 }
@@ -50,7 +50,7 @@ impl Smtp {
         folder.folder("spool")?;
         let config = folder.write("exim.conf", &configuration(&folder, port, options)?)?;
         let programs = programs.clone();
-        let mut server = Self { process: None, folder, config, programs, port };
+        let mut server = Self { process: None, folder, config, programs, starts: 0, port };
         server.restart()?;
         Ok(server)
     }
@@ -65,7 +65,10 @@ impl Smtp {
         let command: [OsString; 4] =
             [exim.into(), "-C".into(), self.config.clone().into(), "-bdf".into()];
         let process = Process::start("exim4", "TERM", self.folder.path(), &[], command)?;
-        process.wait_until(|| TcpStream::connect(("127.0.0.1", self.port)).is_ok())?;
+        self.starts += 1;
+        // Another program on that port would also admit a connection. The log is appended to that
+        // of the earlier start.
+        process.wait_until(|| process.log().matches("listening for").count() == self.starts)?;
         self.process = Some(process);
         Ok(())
     }
@@ -78,15 +81,17 @@ impl Smtp {
     /// All delivered mail.
     #[must_use]
     pub fn mail(&self) -> String {
-        fs::read_to_string(self.folder.path().join("mail")).unwrap_or_default()
+        self.read("mail")
     }
 
     /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
-        let read =
-            |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
-        format!("{}{}{}", read("mainlog"), read("rejectlog"), read("log"))
+        ["mainlog", "rejectlog", "log"].map(|name| self.read(name)).concat()
+    }
+
+    fn read(&self, name: &str) -> String {
+        folder::read(&self.folder.path().join(name)).unwrap_or_default()
     }
 }
 
@@ -94,7 +99,7 @@ impl Smtp {
 fn configuration(folder: &Folder, port: u16, options: &Options) -> Result<String, DevError> {
     let at = folder.path().display();
     let own = || (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let (user, group) = crate::folder::account().unwrap_or_else(own);
+    let (user, group) = folder::account().unwrap_or_else(own);
     let tls = match &options.leaf {
         None => "tls_advertise_hosts =\n".to_owned(),
         Some(leaf) => {
@@ -128,6 +133,7 @@ fn configuration(folder: &Folder, port: u16, options: &Options) -> Result<String
          spool_directory = {at}/spool\nlog_file_path = {at}/%slog\npid_file_path = {at}/pid\n\
          log_selector = +smtp_connection\n\
          {tls}{asking}daemon_smtp_ports = {port}\nlocal_interfaces = 127.0.0.1\n\
+         daemon_startup_retries = 0\n\
          auth_advertise_hosts = *\nqueue_only = false\n\
          smtp_accept_max = 100\nhost_lookup =\nrfc1413_hosts =\nmessage_size_limit = 1M\n\
          acl_smtp_rcpt = rcpt\nacl_smtp_data = accept\n\
@@ -141,4 +147,19 @@ fn configuration(folder: &Folder, port: u16, options: &Options) -> Result<String
          {{eq{{$auth3}}{{${{lookup{{$auth2}}lsearch{{{}}}}}}}}}}}}}\n  server_set_id = $auth2\n",
         accounts.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_program_on_its_port_is_not_taken_for_the_relay() {
+        let mut server = Smtp::start(&Programs::installed(), &Options::default()).unwrap();
+        server.restart().unwrap();
+        server.stop();
+        let _other = std::net::TcpListener::bind(("127.0.0.1", server.port)).unwrap();
+        let error = server.restart().unwrap_err().to_string();
+        assert!(error.starts_with("exim4 has ended "), "{error}");
+    }
 }

@@ -102,10 +102,13 @@ impl Manifest {
         self.walk_below("", self.variable_prefix(), visit);
     }
 
-    /// The default name of a field's account: the prefix and the field's path.
+    /// The default name of a field's account: the prefix and the field's path. PostgreSQL reserves
+    /// the names that begin with `pg_` (its documentation, `CREATE ROLE`): such a name gets an `a`
+    /// before it.
     pub fn account_of(&self, path: &str) -> String {
         let (prefix, name) = (self.variable_prefix().to_ascii_lowercase(), path.replace('.', "_"));
-        if prefix.is_empty() { name } else { format!("{prefix}_{name}") }
+        let account = if prefix.is_empty() { name } else { format!("{prefix}_{name}") };
+        if account.starts_with("pg_") { format!("a{account}") } else { account }
     }
 
     /// Structs nest in their types, so the program's source bounds the depth.
