@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -147,6 +148,8 @@ static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
     let janitor = Command::new("sh")
         .args(["-c", JANITOR, "sh"])
         .arg(&folder)
+        // An interrupt from the terminal must not end it before this process.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
