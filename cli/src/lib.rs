@@ -16,6 +16,7 @@
 //! | `manifest` | prints the program's resources, as JSON ([schema]) |
 //! | `template KIND` | writes a file to begin with; see [Templates](#templates) |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
+//! | `dev` | starts servers for a developer's machine (feature `dev`) |
 //! | `explain [NAME]` | explains a rule or a kind of failure; without a name, lists all |
 //! | `completions SHELL` | prints completions for a shell |
 //!
@@ -36,6 +37,8 @@
 //! - 2: the command line is wrong, the file that it names cannot be read, or the output cannot be
 //!   written (a full disk, or a standard output that is open for reading only).
 //! - 130 and 143: the run was interrupted or terminated.
+//!
+//! `dev -- PROGRAM` ends with the program's exit status.
 //!
 //! # Formats
 //!
@@ -83,6 +86,8 @@ use backing_services_runtime::preflight::Watch;
 use backing_services_runtime::source::DotEnv;
 use backing_services_runtime::{BackingServices, Environment, Manifest, Source};
 
+use tokio::runtime::Runtime;
+
 use self::arguments::{Arguments, Format, Task};
 use self::live::{Lines, Live};
 use self::output::Output;
@@ -90,6 +95,8 @@ use self::preflight::Preflight;
 use self::report::{Command, FieldReport, Report};
 
 mod arguments;
+#[cfg(feature = "dev")]
+mod dev;
 mod explain;
 mod html;
 mod json;
@@ -237,6 +244,8 @@ fn perform(
                 .map_err(output::broken)?;
             FINE
         }
+        #[cfg(feature = "dev")]
+        Task::Dev(options) => dev::dev(dev::Request { program, manifest, source, color, options })?,
         Task::Explain(rule) => {
             out.tell(&explain::explain(rule.as_deref())).map_err(output::broken)?;
             FINE
@@ -300,13 +309,7 @@ fn carried_out(
     preflight: Preflight<'_>,
     watch: impl FnOnce(&[FieldReport]) -> Option<Arc<dyn Watch>> + Send,
 ) -> Result<ControlFlow<u8, Report>, ExitReason> {
-    if !has_files_left() {
-        return Err(Box::new(
-            "this process may open too few files to attach with: raise its limit (`ulimit -n`)",
-        ));
-    }
-    let attach = || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
+    on_own_thread(|runtime| {
         let status = Cell::new(FINE);
         let report = runtime.block_on(async {
             // Register for the signals before anything else. An earlier signal would end the
@@ -316,10 +319,23 @@ fn carried_out(
         });
         // All work ends with its future. A driver's task that does not end must not delay the exit.
         runtime.shutdown_background();
-        Some(report.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue))
+        report.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue)
+    })
+}
+
+/// Does the work with a runtime of its own, on a thread of its own.
+fn on_own_thread<T: Send>(work: impl FnOnce(Runtime) -> T + Send) -> Result<T, ExitReason> {
+    if !has_files_left() {
+        return Err(Box::new(
+            "this process may open too few files to attach with: raise its limit (`ulimit -n`)",
+        ));
+    }
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
+        Some(work(runtime))
     };
     let done = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, attach).ok()?;
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work).ok()?;
         // A panic of the thread goes on in the caller.
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });

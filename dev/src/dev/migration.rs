@@ -37,8 +37,7 @@ pub(super) fn run(command: &str, databases: &[Database]) -> Result<String, DevEr
     for database in databases {
         shell.env(&database.variable, &database.administrator.locator);
     }
-    let output =
-        shell.output().map_err(|error| DevError::system("cannot start `sh`", &error))?;
+    let output = shell.output().map_err(|error| DevError::system("cannot start `sh`", &error))?;
     let output = Output {
         status: output.status,
         stdout: masked(&output.stdout, databases),

@@ -250,8 +250,7 @@ impl Builder {
             match ended_well(ended)? {
                 (leaf, _, Begun::Ready(access)) => dev.add(&leaf, access, watch.as_ref()),
                 (leaf, wanted, Begun::Database(administrator, grant)) => {
-                    let variable =
-                        format!("{}_ADMIN_URL", variable::base(&leaf.variable));
+                    let variable = format!("{}_ADMIN_URL", variable::base(&leaf.variable));
                     waiting.push((Database { variable, administrator }, (leaf, wanted, grant)));
                 }
             }

@@ -153,8 +153,7 @@ impl Wanted {
         let scheme = self.scheme;
         let options = tls.replace("{}", &authority_file()?.display().to_string());
         let database = self.name();
-        let locator =
-            format!("{scheme}://{name}:{password}@localhost:{port}/{database}?{options}");
+        let locator = format!("{scheme}://{name}:{password}@localhost:{port}/{database}?{options}");
         Ok(Administrator { locator, password: Some(password.to_owned()) })
     }
 
