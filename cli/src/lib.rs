@@ -74,10 +74,14 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt::Display;
+#[cfg(unix)]
+use std::future::poll_fn;
 use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+#[cfg(unix)]
+use std::task::Poll;
 
 use anstream::{AutoStream, ColorChoice};
 pub use backing_services_dev::{Container, Containers};
@@ -87,6 +91,8 @@ use backing_services_runtime::source::DotEnv;
 use backing_services_runtime::{BackingServices, Environment, Manifest, Source};
 
 use tokio::runtime::Runtime;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::arguments::{Arguments, Format, Task};
 use self::live::{Lines, Live};
@@ -314,8 +320,9 @@ fn carried_out(
         let report = runtime.block_on(async {
             // Register for the signals before anything else. An earlier signal would end the
             // process, and a user who sees that work has begun may send one.
-            let stopped = stopped();
-            run_until_cancelled(async { status.set(stopped.await) }, preflight.run(watch)).await
+            let mut signals = Signals::register();
+            let stopped = async { status.set(signals.next().await) };
+            run_until_cancelled(stopped, preflight.run(watch)).await
         });
         // All work ends with its future. A driver's task that does not end must not delay the exit.
         runtime.shutdown_background();
@@ -355,19 +362,23 @@ const fn has_files_left() -> bool {
     true
 }
 
-/// Waits for an interrupt or a termination, and returns its exit status as a shell counts it: 128
-/// plus the number of the signal. PID 1 of a container, such as an init container's, ignores a
-/// signal that it does not handle.
+/// The signals that ask the process to end. PID 1 of a container, such as an init container's,
+/// ignores a signal that it does not handle.
 #[cfg(unix)]
-fn stopped() -> impl Future<Output = u8> {
-    use std::future::poll_fn;
-    use std::task::Poll;
+struct Signals(Option<(Signal, Signal)>);
 
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = signal(SignalKind::interrupt())
-        .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
-    async move {
-        let Ok((mut interrupt, mut terminate)) = signals else {
+#[cfg(unix)]
+impl Signals {
+    /// Registers for them: from now on, none is lost, and none ends the process by itself.
+    fn register() -> Self {
+        let interrupt = signal(SignalKind::interrupt());
+        Self(interrupt.and_then(|first| Ok((first, signal(SignalKind::terminate())?))).ok())
+    }
+
+    /// Waits for the next one, and returns its exit status as a shell counts it: 128 plus the
+    /// number of the signal.
+    async fn next(&mut self) -> u8 {
+        let Some((interrupt, terminate)) = &mut self.0 else {
             return std::future::pending().await;
         };
         poll_fn(|context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
@@ -381,8 +392,17 @@ fn stopped() -> impl Future<Output = u8> {
 
 /// On other systems every signal ends the process by itself.
 #[cfg(not(unix))]
-fn stopped() -> impl Future<Output = u8> {
-    std::future::pending()
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    const fn register() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) -> u8 {
+        std::future::pending().await
+    }
 }
 
 fn grants(
@@ -426,11 +446,11 @@ mod tests {
     #[tokio::test]
     async fn a_signal_that_comes_before_anything_has_begun_is_not_lost() {
         let _turn = TURN.lock().await;
-        let stopped = stopped();
+        let mut signals = Signals::register();
         let kill = format!("kill -TERM {}", std::process::id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         assert_eq!(
-            tokio::time::timeout(std::time::Duration::from_secs(10), stopped).await.unwrap(),
+            tokio::time::timeout(std::time::Duration::from_secs(10), signals.next()).await.unwrap(),
             143
         );
     }

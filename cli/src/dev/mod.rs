@@ -21,7 +21,7 @@ use tokio::process::{Child, Command};
 
 use self::folder::Folder;
 use self::lines::Lines;
-use crate::{ExitReason, on_own_thread, stopped, template};
+use crate::{ExitReason, Signals, on_own_thread, template};
 
 mod folder;
 mod lines;
@@ -79,19 +79,20 @@ struct Work<'a> {
 impl Work<'_> {
     /// Starts the servers, and stops them at the end. Returns the exit status.
     async fn serve(mut self, builder: Builder) -> Result<u8, String> {
-        let dev = match until_signal(builder.start()).await {
+        let mut signals = Signals::register();
+        let dev = match until_signal(&mut signals, builder.start()).await {
             ControlFlow::Continue(dev) => dev.map_err(|error| error.to_string())?,
             ControlFlow::Break(status) => return Ok(status),
         };
-        // A signal that comes as soon as the lines below are printed is not lost.
-        let stopping = stopped();
         self.folder.write_env(dev.variables())?;
         let count = without_servers(self.manifest, &self.given, &dev, &self.lines);
         self.lines.print(&ready(self.program, self.manifest, count, &self.folder.env()));
         let status = match self.options.command.split_first() {
-            Some((command, arguments)) => run(self.manifest, &dev, command, arguments).await,
+            Some((command, arguments)) => {
+                run(&mut signals, self.manifest, &dev, command, arguments).await
+            }
             None => {
-                let status = stopping.await;
+                let status = signals.next().await;
                 self.lines.print("\nstopping the servers\n");
                 Ok(status)
             }
@@ -187,9 +188,12 @@ fn ready(program: &str, manifest: &Manifest, count: usize, env: &str) -> String 
 }
 
 /// Does the work unless a signal arrives first. Breaks with the signal's exit status.
-async fn until_signal<T>(work: impl Future<Output = T>) -> ControlFlow<u8, T> {
-    let (status, stopped) = (Cell::new(0), stopped());
-    let done = run_until_cancelled(async { status.set(stopped.await) }, work).await;
+async fn until_signal<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = T>,
+) -> ControlFlow<u8, T> {
+    let status = Cell::new(0);
+    let done = run_until_cancelled(async { status.set(signals.next().await) }, work).await;
     done.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue)
 }
 
@@ -198,6 +202,7 @@ async fn until_signal<T>(work: impl Future<Output = T>) -> ControlFlow<u8, T> {
 ///
 /// A signal goes on to the program, which decides when to end. A second one kills it.
 async fn run(
+    signals: &mut Signals,
     manifest: &Manifest,
     dev: &Dev,
     program: &OsStr,
@@ -214,7 +219,7 @@ async fn run(
     })?;
     let mut is_asked = false;
     loop {
-        match until_signal(child.wait()).await {
+        match until_signal(signals, child.wait()).await {
             ControlFlow::Continue(ended) => {
                 return ended.map(status).map_err(|error| format!("the program is lost: {error}"));
             }
