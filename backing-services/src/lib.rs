@@ -70,8 +70,9 @@
 //! One per service, with the name that [its module](services) has. A service of your own needs
 //! none. `cloud-foundry`, `dotenv`, `etcd` and `nats` add [sources](source) and `stores`.
 //! `follow` follows a source. `cli` is the command line for operators (`cli::run`): `check`,
-//! `attach`, `posture` and more, for an init container or a CI gate. `serde` adds `Serialize` to
-//! the manifest, findings and the posture. None is on by default, and none loosens a rule.
+//! `attach`, `posture` and more, for an init container or a CI gate. `dev` adds a subcommand that
+//! starts servers on a developer's machine. `serde` adds `Serialize` to the manifest, findings and
+//! the posture. None is on by default, and none loosens a rule.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -44,6 +44,8 @@ pub(super) enum Task {
         account: Option<String>,
         database: Option<String>,
     },
+    #[cfg(feature = "dev")]
+    Dev(crate::dev::Options),
     /// The name of a rule or of a kind of failure. `None` lists all of them.
     Explain(Option<String>),
     Completions(Shell),
@@ -120,6 +122,12 @@ pub(super) fn parse(
             let kind = KINDS.iter().find(|(name, ..)| Some(*name) == kind.as_deref());
             Task::Template(kind.map_or(Kind::Env, |(_, kind, _)| *kind))
         }
+        #[cfg(feature = "dev")]
+        Some(("dev", matches)) => Task::Dev(crate::dev::Options {
+            migration: text(matches, "migrate"),
+            left_out: several(matches, "without"),
+            command: several(matches, "PROGRAM"),
+        }),
         Some(("explain", matches)) => Task::Explain(text(matches, "RULE")),
         Some(("completions", matches)) => {
             Task::Completions(matches.get_one("SHELL").copied().unwrap_or(Shell::Bash))
@@ -182,6 +190,11 @@ fn report(command: Command, manifest: &'static Manifest, matches: &ArgMatches) -
 
 fn text(matches: &ArgMatches, name: &str) -> Option<String> {
     matches.get_one(name).cloned()
+}
+
+#[cfg(feature = "dev")]
+fn several<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> Vec<T> {
+    matches.get_many(name).into_iter().flatten().cloned().collect()
 }
 
 /// A shell script that completes this command line. The script contains the program's name in many
@@ -265,7 +278,7 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
     });
     let attaching = [env_file(), only(fields), deadline(manifest), format()];
 
-    clap::Command::new(program.to_owned())
+    let command = clap::Command::new(program.to_owned())
         .bin_name(program)
         // The version of the application is not known here. `--version` prints this name, followed
         // by the version of this crate.
@@ -292,10 +305,11 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
                 .args(attaching),
             clap::Command::new("manifest").about("Print what this program attaches to, as JSON"),
             template(),
-            grants(resources),
-            explain(),
-            completions_command(),
-        ])
+            grants(resources.clone()),
+        ]);
+    #[cfg(feature = "dev")]
+    let command = command.subcommand(dev(resources));
+    command.subcommands([explain(), completions_command()])
 }
 
 fn template() -> clap::Command {
@@ -320,6 +334,38 @@ fn grants(resources: Vec<String>) -> clap::Command {
             name("database")
                 .help("The database, the virtual host, or what else the locator's path means"),
         ])
+}
+
+#[cfg(feature = "dev")]
+fn dev(resources: Vec<String>) -> clap::Command {
+    let migrate = Arg::new("migrate")
+        .long("migrate")
+        .value_name("COMMAND")
+        .value_hint(ValueHint::CommandString)
+        .help(
+            "Run this command in a shell before the accounts get their privileges, with an \
+             administrator's locator in DATABASE_URL, or in SHOP_ORDERS_ADMIN_URL for the field of \
+             SHOP_ORDERS_URL",
+        );
+    let without = Arg::new("without")
+        .long("without")
+        .value_name("FIELD")
+        .action(ArgAction::Append)
+        .value_parser(FieldParser::of(resources))
+        .hide_possible_values(true)
+        .help("Start no server for this optional field; it may be repeated");
+    let program = Arg::new("PROGRAM")
+        .last(true)
+        .num_args(1..)
+        .value_hint(ValueHint::CommandWithArguments)
+        .value_parser(value_parser!(OsString))
+        .help("Run this program with the variables, and stop the servers when it ends");
+    clap::Command::new("dev")
+        .about(
+            "Start a server for each resource on this machine, with TLS and the account of \
+             `needs`, until an interrupt",
+        )
+        .args([migrate, without, program])
 }
 
 fn explain() -> clap::Command {

@@ -16,6 +16,7 @@
 //! | `manifest` | prints the program's resources, as JSON ([schema]) |
 //! | `template KIND` | writes a file to begin with; see [Templates](#templates) |
 //! | `grants FIELD` | prints the statements that create the account that a field needs |
+//! | `dev` | starts servers for a developer's machine (feature `dev`) |
 //! | `explain [NAME]` | explains a rule or a kind of failure; without a name, lists all |
 //! | `completions SHELL` | prints completions for a shell |
 //!
@@ -36,6 +37,8 @@
 //! - 2: the command line is wrong, the file that it names cannot be read, or the output cannot be
 //!   written (a full disk, or a standard output that is open for reading only).
 //! - 130 and 143: the run was interrupted or terminated.
+//!
+//! `dev -- PROGRAM` ends with the program's exit status.
 //!
 //! # Formats
 //!
@@ -71,10 +74,14 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt::Display;
+#[cfg(unix)]
+use std::future::poll_fn;
 use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
+#[cfg(unix)]
+use std::task::Poll;
 
 use anstream::{AutoStream, ColorChoice};
 pub use backing_services_dev::{Container, Containers};
@@ -83,6 +90,10 @@ use backing_services_runtime::preflight::Watch;
 use backing_services_runtime::source::DotEnv;
 use backing_services_runtime::{BackingServices, Environment, Manifest, Source};
 
+use tokio::runtime::Runtime;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use self::arguments::{Arguments, Format, Task};
 use self::live::{Lines, Live};
 use self::output::Output;
@@ -90,6 +101,8 @@ use self::preflight::Preflight;
 use self::report::{Command, FieldReport, Report};
 
 mod arguments;
+#[cfg(feature = "dev")]
+mod dev;
 mod explain;
 mod html;
 mod json;
@@ -237,6 +250,8 @@ fn perform(
                 .map_err(output::broken)?;
             FINE
         }
+        #[cfg(feature = "dev")]
+        Task::Dev(options) => dev::dev(dev::Request { program, manifest, source, color, options })?,
         Task::Explain(rule) => {
             out.tell(&explain::explain(rule.as_deref())).map_err(output::broken)?;
             FINE
@@ -300,26 +315,34 @@ fn carried_out(
     preflight: Preflight<'_>,
     watch: impl FnOnce(&[FieldReport]) -> Option<Arc<dyn Watch>> + Send,
 ) -> Result<ControlFlow<u8, Report>, ExitReason> {
+    on_own_thread(|runtime| {
+        let status = Cell::new(FINE);
+        let report = runtime.block_on(async {
+            // Register for the signals before anything else. An earlier signal would end the
+            // process, and a user who sees that work has begun may send one.
+            let mut signals = Signals::register();
+            let stopped = async { status.set(signals.next().await) };
+            run_until_cancelled(stopped, preflight.run(watch)).await
+        });
+        // All work ends with its future. A driver's task that does not end must not delay the exit.
+        runtime.shutdown_background();
+        report.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue)
+    })
+}
+
+/// Does the work with a runtime of its own, on a thread of its own.
+fn on_own_thread<T: Send>(work: impl FnOnce(Runtime) -> T + Send) -> Result<T, ExitReason> {
     if !has_files_left() {
         return Err(Box::new(
             "this process may open too few files to attach with: raise its limit (`ulimit -n`)",
         ));
     }
-    let attach = || {
+    let work = || {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().ok()?;
-        let status = Cell::new(FINE);
-        let report = runtime.block_on(async {
-            // Register for the signals before anything else. An earlier signal would end the
-            // process, and a user who sees that work has begun may send one.
-            let stopped = stopped();
-            run_until_cancelled(async { status.set(stopped.await) }, preflight.run(watch)).await
-        });
-        // All work ends with its future. A driver's task that does not end must not delay the exit.
-        runtime.shutdown_background();
-        Some(report.map_or_else(|| ControlFlow::Break(status.get()), ControlFlow::Continue))
+        Some(work(runtime))
     };
     let done = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, attach).ok()?;
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work).ok()?;
         // A panic of the thread goes on in the caller.
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
@@ -339,19 +362,23 @@ const fn has_files_left() -> bool {
     true
 }
 
-/// Waits for an interrupt or a termination, and returns its exit status as a shell counts it: 128
-/// plus the number of the signal. PID 1 of a container, such as an init container's, ignores a
-/// signal that it does not handle.
+/// The signals that ask the process to end. PID 1 of a container, such as an init container's,
+/// ignores a signal that it does not handle.
 #[cfg(unix)]
-fn stopped() -> impl Future<Output = u8> {
-    use std::future::poll_fn;
-    use std::task::Poll;
+struct Signals(Option<(Signal, Signal)>);
 
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = signal(SignalKind::interrupt())
-        .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
-    async move {
-        let Ok((mut interrupt, mut terminate)) = signals else {
+#[cfg(unix)]
+impl Signals {
+    /// Registers for them: from now on, none is lost, and none ends the process by itself.
+    fn register() -> Self {
+        let interrupt = signal(SignalKind::interrupt());
+        Self(interrupt.and_then(|first| Ok((first, signal(SignalKind::terminate())?))).ok())
+    }
+
+    /// Waits for the next one, and returns its exit status as a shell counts it: 128 plus the
+    /// number of the signal.
+    async fn next(&mut self) -> u8 {
+        let Some((interrupt, terminate)) = &mut self.0 else {
             return std::future::pending().await;
         };
         poll_fn(|context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
@@ -365,8 +392,17 @@ fn stopped() -> impl Future<Output = u8> {
 
 /// On other systems every signal ends the process by itself.
 #[cfg(not(unix))]
-fn stopped() -> impl Future<Output = u8> {
-    std::future::pending()
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    const fn register() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) -> u8 {
+        std::future::pending().await
+    }
 }
 
 fn grants(
@@ -410,11 +446,11 @@ mod tests {
     #[tokio::test]
     async fn a_signal_that_comes_before_anything_has_begun_is_not_lost() {
         let _turn = TURN.lock().await;
-        let stopped = stopped();
+        let mut signals = Signals::register();
         let kill = format!("kill -TERM {}", std::process::id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         assert_eq!(
-            tokio::time::timeout(std::time::Duration::from_secs(10), stopped).await.unwrap(),
+            tokio::time::timeout(std::time::Duration::from_secs(10), signals.next()).await.unwrap(),
             143
         );
     }

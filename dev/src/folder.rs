@@ -218,6 +218,7 @@ static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
     let janitor = Command::new("sh")
         .args(["-c", JANITOR, "sh"])
         .arg(&folder)
+        // An interrupt from the terminal must not end it before this process.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

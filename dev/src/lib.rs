@@ -31,7 +31,7 @@ pub mod server;
 
 pub use container::{Container, Containers};
 #[cfg(feature = "servers")]
-pub use dev::{Builder, Dev};
+pub use dev::{Builder, Dev, Progress};
 #[cfg(feature = "servers")]
 pub use error::DevError;
 

@@ -11,6 +11,8 @@ use minijinja::{Error, Value, context};
 
 use self::compose::Compose;
 use self::deploy::Deploy;
+#[cfg(feature = "dev")]
+pub(super) use self::writing::in_env_file;
 use super::ExitReason;
 
 mod compose;
@@ -63,6 +65,12 @@ impl Kind {
             Self::Compose => ("compose.yaml", include_str!("compose.yaml.j2")),
         }
     }
+}
+
+/// The folder beside a program that holds the values of a developer's machine: `.shop`.
+#[cfg(feature = "dev")]
+pub(super) fn folder(manifest: &Manifest, program: &str) -> String {
+    format!(".{}", Deploy::of(manifest, program).name)
 }
 
 /// Writes a file for a struct.

@@ -140,7 +140,7 @@ fn credential(variable: &str) -> String {
 
 /// A quoting that every reader of such a file understands alike: dotenvy, a shell, and Compose.
 /// Without quotes, `docker run --env-file` reads it too. That knows no quotes.
-pub(super) fn in_env_file(text: &str) -> Option<String> {
+pub(crate) fn in_env_file(text: &str) -> Option<String> {
     let stands_alone = |c: char| c.is_ascii_alphanumeric() || "_-.,/:@%+=?".contains(c);
     let has = |any: &[char]| text.contains(any);
     if text.chars().all(stands_alone) {

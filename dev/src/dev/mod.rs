@@ -4,16 +4,22 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use backing_services_runtime::manifest::Role;
+use backing_services_rules::variable;
+use backing_services_runtime::manifest::{Leaf, Role};
 use backing_services_runtime::{BackingServices, Environment, Manifest};
 use ring::rand::{SecureRandom as _, SystemRandom};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
+use self::advice::Advice;
+use self::migration::Database;
 use self::plan::Plan;
-use self::resource::Access;
+use self::resource::{Access, Begun, Wanted};
 use crate::DevError;
 use crate::program::Programs;
+use crate::server::Account;
 
+mod advice;
+mod migration;
 mod plan;
 mod resource;
 mod shared;
@@ -64,7 +70,7 @@ mod shared;
 /// ends in another way, the servers stop as well.
 pub struct Dev {
     variables: BTreeMap<String, String>,
-    _running: Vec<Box<dyn Any + Send + Sync>>,
+    running: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Dev {
@@ -78,13 +84,7 @@ impl Dev {
 
     /// The options of the servers of a struct.
     pub fn builder<S: BackingServices>() -> Builder {
-        Builder {
-            manifest: S::MANIFEST,
-            variables: BTreeMap::new(),
-            scripts: BTreeMap::new(),
-            left_out: BTreeSet::new(),
-            programs: Programs::installed(),
-        }
+        Builder::of(S::MANIFEST, Advice::Code)
     }
 
     /// The values of all variables of the struct, for `attach_from`.
@@ -114,6 +114,31 @@ pub struct Builder {
     scripts: BTreeMap<String, String>,
     left_out: BTreeSet<String>,
     programs: Programs,
+    migration: Option<String>,
+    watch: Option<Watch>,
+    advice: Advice,
+}
+
+type Watch = Box<dyn Fn(Progress<'_>) + Send + Sync>;
+
+/// What has happened while servers start.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// The server of a resource is up, and the account has its privileges.
+    Started {
+        /// The path of the field: `orders`.
+        field: &'a str,
+        /// The locator, without an account.
+        locator: &'a str,
+        /// The name of the account.
+        account: Option<&'a str>,
+    },
+    /// The command for the migrations has ended well.
+    Migrated {
+        /// Its output as it is, but without the passwords of the administrators.
+        output: &'a str,
+    },
 }
 
 impl fmt::Debug for Builder {
@@ -123,6 +148,26 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
+    /// The options of the command line's `dev`: an optional resource without a server stays absent,
+    /// and an error advises what to type.
+    #[doc(hidden)]
+    pub fn __of_command_line(manifest: &'static Manifest) -> Self {
+        Self::of(manifest, Advice::CommandLine)
+    }
+
+    const fn of(manifest: &'static Manifest, advice: Advice) -> Self {
+        Self {
+            manifest,
+            variables: BTreeMap::new(),
+            scripts: BTreeMap::new(),
+            left_out: BTreeSet::new(),
+            programs: Programs::installed(),
+            migration: None,
+            watch: None,
+            advice,
+        }
+    }
+
     /// Gives a variable its value: a secret, a setting, or the locator of a resource that needs no
     /// server.
     pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -138,6 +183,27 @@ impl Builder {
         script.push_str(sql.as_ref());
         // The next one begins a statement of its own.
         script.push_str("\n;\n");
+        self
+    }
+
+    /// Runs a command with `sh -c`, once, after all scripts and before the accounts get their
+    /// privileges: `sqlx migrate run`.
+    ///
+    /// It has the environment of this process, and for each resource with a database the locator of
+    /// an administrator, password included, in `SHOP_ORDERS_ADMIN_URL`: the variable of the
+    /// resource's locator, with `_ADMIN_URL` in place of `_URL`. If there is one such resource,
+    /// `DATABASE_URL` is its locator too. If there are several, it is empty.
+    ///
+    /// The locator has the options of TLS as libpq and sqlx read them (`sslmode=verify-full` with
+    /// `sslrootcert`; `ssl-mode=VERIFY_IDENTITY` with `ssl-ca`).
+    pub fn with_migration(mut self, command: impl Into<String>) -> Self {
+        self.migration = Some(command.into());
+        self
+    }
+
+    /// Reports the progress while the servers start.
+    pub fn with_watch(mut self, watch: impl Fn(Progress<'_>) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Box::new(watch));
         self
     }
 
@@ -162,31 +228,89 @@ impl Builder {
     ///
     /// # Panics
     /// Outside of a runtime of tokio.
-    pub async fn start(self) -> Result<Dev, DevError> {
-        let Plan { mut variables, wanted } = plan::plan(self)?;
+    pub async fn start(mut self) -> Result<Dev, DevError> {
+        let (migration, watch) = (self.migration.clone(), self.watch.take());
+        let Plan { variables, wanted } = plan::plan(self)?;
+        let mut dev = Dev { variables, running: Vec::new() };
+        let has_migration = migration.is_some();
         let mut tasks = JoinSet::new();
         for (leaf, wanted) in wanted {
             tasks.spawn_blocking(move || {
-                let access = resource::start(&wanted)
-                    .map_err(|error| DevError::new(format!("`{}`: {error}", wanted.field)))?;
+                let begun = resource::begin(&wanted)
+                    .and_then(|begun| match begun {
+                        Begun::Database(..) if has_migration => Ok(begun),
+                        begun => begun.granted(&wanted).map(Begun::Ready),
+                    })
+                    .map_err(|error| wanted.failed(&error))?;
+                Ok::<_, DevError>((leaf, wanted, begun))
+            });
+        }
+        let mut waiting = Vec::new();
+        while let Some(ended) = tasks.join_next().await {
+            match ended_well(ended)? {
+                (leaf, _, Begun::Ready(access)) => dev.add(&leaf, access, watch.as_ref()),
+                (leaf, wanted, Begun::Database(administrator, grant)) => {
+                    let variable = format!("{}_ADMIN_URL", variable::base(&leaf.variable));
+                    waiting.push((Database { variable, administrator }, (leaf, wanted, grant)));
+                }
+            }
+        }
+        let Some(command) = migration else { return Ok(dev) };
+        let (databases, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let run = tokio::task::spawn_blocking(move || migration::run(&command, &databases));
+        let output = ended_well(run.await)?;
+        report(watch.as_ref(), Progress::Migrated { output: &output });
+        dev.grant(waiting, watch.as_ref()).await?;
+        Ok(dev)
+    }
+}
+
+impl Dev {
+    /// Creates the accounts in these databases.
+    async fn grant(
+        &mut self,
+        waiting: Vec<(Leaf, Wanted, resource::Grant)>,
+        watch: Option<&Watch>,
+    ) -> Result<(), DevError> {
+        let mut tasks = JoinSet::new();
+        for (leaf, wanted, grant) in waiting {
+            tasks.spawn_blocking(move || {
+                let access = grant(&wanted).map_err(|error| wanted.failed(&error))?;
                 Ok::<_, DevError>((leaf, access))
             });
         }
-        let mut running = Vec::new();
         while let Some(ended) = tasks.join_next().await {
-            let (leaf, access) = ended.unwrap_or_else(|error| match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(DevError::new("the runtime ended before the servers had started")),
-            })?;
-            for variable in leaf.variables() {
-                if let Some(value) = access.value(variable.role) {
-                    variables.insert(variable.name, value);
-                }
-            }
-            running.push(access.running);
+            let (leaf, access) = ended_well(ended)?;
+            self.add(&leaf, access, watch);
         }
-        Ok(Dev { variables, _running: running })
+        Ok(())
     }
+
+    /// Adds a resource that is ready.
+    fn add(&mut self, leaf: &Leaf, access: Access, watch: Option<&Watch>) {
+        let account = access.account.as_ref().map(Account::name);
+        report(watch, Progress::Started { field: &leaf.path, locator: &access.locator, account });
+        for variable in leaf.variables() {
+            if let Some(value) = access.value(variable.role) {
+                self.variables.insert(variable.name, value);
+            }
+        }
+        self.running.push(access.running);
+    }
+}
+
+fn report(watch: Option<&Watch>, progress: Progress<'_>) {
+    if let Some(watch) = watch {
+        watch(progress);
+    }
+}
+
+/// The result of a task. Its panic goes on here.
+fn ended_well<T>(ended: Result<Result<T, DevError>, JoinError>) -> Result<T, DevError> {
+    ended.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(DevError::new("the runtime ended before the servers had started")),
+    })
 }
 
 /// 192 random bits, as hexadecimal digits: a password that needs no quoting anywhere.

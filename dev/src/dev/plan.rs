@@ -7,6 +7,7 @@ use backing_services_rules::Scheme;
 use backing_services_runtime::Manifest;
 use backing_services_runtime::manifest::{Category, Leaf, ResourceEntry};
 
+use super::advice::Advice;
 use super::resource::{self, Wanted};
 use super::{Builder, random};
 use crate::DevError;
@@ -38,14 +39,17 @@ pub(super) fn plan(mut builder: Builder) -> Result<Plan, DevError> {
         match leaf.field.category() {
             Category::Resource(entry) => match server(&mut builder, &leaf, entry) {
                 Ok(server) => wanted.push((leaf, server)),
+                // The command line lists it as absent.
+                Err(_) if builder.advice == Advice::CommandLine && entry.is_optional() => {}
                 Err(problem) => problems.push(problem),
             },
             Category::Secret(_) if leaf.is_required() => {
                 builder.variables.insert(leaf.variable, random()?);
             }
             Category::Setting(_) if leaf.is_required() => problems.push(format!(
-                "`{}` has no default: give it a value: `.with_variable(\"{}\", \"…\")`",
-                leaf.path, leaf.variable
+                "`{}` has no default: give it a value: {}",
+                leaf.path,
+                builder.advice.give(&leaf.variable)
             )),
             _ => {}
         }
@@ -55,6 +59,10 @@ pub(super) fn plan(mut builder: Builder) -> Result<Plan, DevError> {
     problems.extend(builder.scripts.keys().map(no_server));
     let no_field = |field| format!("`without` names `{field}`, which is no field");
     problems.extend(builder.left_out.iter().map(no_field));
+    let has_database = |(_, wanted): &(_, Wanted)| resource::has_database(wanted.grants.service());
+    if builder.migration.is_some() && !wanted.iter().any(has_database) {
+        problems.push("no resource has a database here that migrations could change".to_owned());
+    }
     if !problems.is_empty() {
         return Err(DevError::new(problems.join("\n")));
     }
@@ -83,9 +91,10 @@ fn server(builder: &mut Builder, leaf: &Leaf, entry: &ResourceEntry) -> Result<W
     let (path, variable, service) = (&leaf.path, &leaf.variable, entry.service());
     let script = builder.scripts.remove(&**path);
     let declaration = leaf.field.declaration();
-    let mut give = format!("give its locator: `.with_variable(\"{variable}\", \"…\")`");
+    let advice = builder.advice;
+    let mut give = format!("give its locator: {}", advice.give(variable));
     if entry.is_optional() {
-        give.push_str(&format!("; or leave it out: `.without(\"{path}\")`"));
+        give.push_str(&format!("; or leave it out: {}", advice.leave_out(path)));
     }
     let hosts = declaration.listed_hosts();
     if !hosts.is_empty() && !hosts.contains(&"localhost") {
@@ -104,7 +113,8 @@ fn server(builder: &mut Builder, leaf: &Leaf, entry: &ResourceEntry) -> Result<W
         .grants(&account(builder.manifest, path))
         .ok_or_else(|| format!("`{path}` is no resource"))?;
     let (field, programs) = (path.to_string(), builder.programs.clone());
-    Ok(Wanted { field, scheme, grants, script, programs })
+    let is_optional = entry.is_optional();
+    Ok(Wanted { field, scheme, grants, script, programs, advice, is_optional })
 }
 
 /// A name for the account and the database of a resource, which no other `Dev` of the process has.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use backing_services_runtime::grants::Grants;
 
+use super::advice::Advice;
+use super::migration::Administrator;
 use super::random;
-use super::shared::{Shared, administrator, authority, certificate};
+use super::shared::{Shared, administrator, authority, authority_file, certificate};
 use crate::container::nats::variable;
 use crate::folder::Folder;
 use crate::program::Programs;
@@ -28,6 +30,8 @@ pub(super) struct Wanted {
     pub(super) grants: Grants,
     pub(super) script: Option<String>,
     pub(super) programs: Programs,
+    pub(super) advice: Advice,
+    pub(super) is_optional: bool,
 }
 
 /// The values of a resource's variables.
@@ -41,7 +45,27 @@ pub(super) struct Access {
     pub(super) running: Box<dyn Any + Send + Sync>,
 }
 
-type Start = fn(&Wanted) -> Result<Access, DevError>;
+/// A resource whose server runs.
+pub(super) enum Begun {
+    Ready(Access),
+    /// A database without the program's account, whose privileges may need tables.
+    Database(Administrator, Grant),
+}
+
+/// Creates the account in a database.
+pub(super) type Grant = Box<dyn FnOnce(&Wanted) -> Result<Access, DevError> + Send>;
+
+impl Begun {
+    /// The resource with its account.
+    pub(super) fn granted(self, wanted: &Wanted) -> Result<Access, DevError> {
+        match self {
+            Self::Ready(access) => Ok(access),
+            Self::Database(_, grant) => grant(wanted),
+        }
+    }
+}
+
+type Start = fn(&Wanted) -> Result<Begun, DevError>;
 
 /// The services that have a server.
 const SERVICES: &[(&str, Start)] = &[
@@ -65,8 +89,13 @@ pub(super) fn has_scripts(service: &str) -> bool {
     matches!(service, "MySQL" | "PostgreSQL")
 }
 
-/// Starts what a resource needs.
-pub(super) fn start(wanted: &Wanted) -> Result<Access, DevError> {
+/// True if migrations can change its tables.
+pub(super) fn has_database(service: &str) -> bool {
+    has_scripts(service) || service == "SQLite"
+}
+
+/// Starts what a resource needs, up to its account if it has a database.
+pub(super) fn begin(wanted: &Wanted) -> Result<Begun, DevError> {
     let service = wanted.grants.service();
     let start = SERVICES.iter().find(|(name, _)| *name == service).map(|(_, start)| start);
     start.ok_or_else(|| DevError::new(format!("there is no server for {service}")))?(wanted)
@@ -97,9 +126,35 @@ impl Wanted {
     fn refused(&self, error: &DevError) -> DevError {
         DevError::new(format!(
             "its account cannot get what it `needs`. If a table does not exist yet, run the \
-             migrations first: `.with_script(\"{}\", \"CREATE TABLE …\")`. {error}",
-            self.field
+             migrations first: {}. {error}",
+            self.advice.migrate(&self.field)
         ))
+    }
+
+    /// The error of a resource, with its field.
+    pub(super) fn failed(&self, error: &DevError) -> DevError {
+        let mut message = format!("`{}`: {error}", self.field);
+        if self.is_optional && self.advice == Advice::CommandLine {
+            let how = self.advice.leave_out(&self.field);
+            message.push_str(&format!("\nOr leave it out: {how}"));
+        }
+        DevError::new(message)
+    }
+
+    /// The administrator of a database on a server, over TLS. `tls` are the driver's options, with
+    /// `{}` in place of the authority's file.
+    fn administrator(
+        &self,
+        account: &Account,
+        port: u16,
+        tls: &str,
+    ) -> Result<Administrator, DevError> {
+        let (name, password) = (account.name(), account.password());
+        let scheme = self.scheme;
+        let options = tls.replace("{}", &authority_file()?.display().to_string());
+        let database = self.name();
+        let locator = format!("{scheme}://{name}:{password}@localhost:{port}/{database}?{options}");
+        Ok(Administrator { locator, password: Some(password.to_owned()) })
     }
 
     /// A resource of a server that listens on a port.
@@ -137,7 +192,7 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-fn postgres(wanted: &Wanted) -> Result<Access, DevError> {
+fn postgres(wanted: &Wanted) -> Result<Begun, DevError> {
     static TEMPLATES: Shared<postgres::Template> = Shared::new();
     static SERVERS: Shared<Postgres> = Shared::new();
     let programs = &wanted.programs;
@@ -146,7 +201,7 @@ fn postgres(wanted: &Wanted) -> Result<Access, DevError> {
             TEMPLATES.get(programs, || postgres::Template::new(programs, administrator()?))?;
         Postgres::start(&template, &postgres::Options::tls(certificate()?))
     })?;
-    let (name, account) = (wanted.name(), wanted.account()?);
+    let name = wanted.name();
     let quoted = quoted::for_postgres(name);
     let owned = Owned { server, name: name.to_owned(), remove: remove_from_postgres };
     let server = &owned.server;
@@ -160,6 +215,14 @@ fn postgres(wanted: &Wanted) -> Result<Access, DevError> {
     if let Some(script) = &wanted.script {
         server.script(name, script)?;
     }
+    let tls = "sslmode=verify-full&sslrootcert={}";
+    let administrator = wanted.administrator(server.administrator(), server.port, tls)?;
+    Ok(Begun::Database(administrator, Box::new(|wanted| grant_in_postgres(wanted, owned))))
+}
+
+fn grant_in_postgres(wanted: &Wanted, owned: Owned<Postgres>) -> Result<Access, DevError> {
+    let (name, account) = (wanted.name(), wanted.account()?);
+    let (server, quoted) = (&owned.server, quoted::for_postgres(name));
     let statements = wanted.statements(Some(name))?;
     server.script(name, &statements).map_err(|error| wanted.refused(&error))?;
     // A statement that fails is logged, unless it is this one.
@@ -178,7 +241,7 @@ fn remove_from_postgres(server: &Postgres, name: &str) -> Result<(), DevError> {
     server.sql("postgres", &format!("DROP ROLE IF EXISTS {name}")).map(drop)
 }
 
-fn mysql(wanted: &Wanted) -> Result<Access, DevError> {
+fn mysql(wanted: &Wanted) -> Result<Begun, DevError> {
     static TEMPLATES: Shared<mariadb::Template> = Shared::new();
     static SERVERS: Shared<MariaDb> = Shared::new();
     let programs = &wanted.programs;
@@ -187,7 +250,7 @@ fn mysql(wanted: &Wanted) -> Result<Access, DevError> {
             TEMPLATES.get(programs, || mariadb::Template::new(programs, administrator()?))?;
         MariaDb::start(&template, &mariadb::Options::tls(certificate()?))
     })?;
-    let (name, account) = (wanted.name(), wanted.account()?);
+    let name = wanted.name();
     let quoted = quoted::for_mysql(name);
     let owned = Owned { server, name: name.to_owned(), remove: remove_from_mysql };
     let server = &owned.server;
@@ -195,6 +258,14 @@ fn mysql(wanted: &Wanted) -> Result<Access, DevError> {
     if let Some(script) = &wanted.script {
         server.script(name, script)?;
     }
+    let tls = "ssl-mode=VERIFY_IDENTITY&ssl-ca={}";
+    let administrator = wanted.administrator(server.administrator(), server.port, tls)?;
+    Ok(Begun::Database(administrator, Box::new(|wanted| grant_in_mysql(wanted, owned))))
+}
+
+fn grant_in_mysql(wanted: &Wanted, owned: Owned<MariaDb>) -> Result<Access, DevError> {
+    let (name, account) = (wanted.name(), wanted.account()?);
+    let (server, quoted) = (&owned.server, quoted::for_mysql(name));
     let statements = wanted.statements(Some(name))?;
     server.script(name, &statements).map_err(|error| wanted.refused(&error))?;
     let password = account.password();
@@ -212,17 +283,17 @@ fn remove_from_mysql(server: &MariaDb, name: &str) -> Result<(), DevError> {
     server.script("mysql", &statements)
 }
 
-fn redis(wanted: &Wanted) -> Result<Access, DevError> {
+fn redis(wanted: &Wanted) -> Result<Begun, DevError> {
     let options = redis::Options::tls(certificate()?);
     let server = Redis::start(&wanted.programs, administrator()?, &options)?;
     let account = wanted.account()?;
     let statements = wanted.statements(None)?;
     server.pipe(&statements).map_err(|error| wanted.refused(&error))?;
     server.command(&["ACL", "SETUSER", account.name(), &format!(">{}", account.password())])?;
-    wanted.access(server.port, "", account, server)
+    wanted.access(server.port, "", account, server).map(Begun::Ready)
 }
 
-fn nats(wanted: &Wanted) -> Result<Access, DevError> {
+fn nats(wanted: &Wanted) -> Result<Begun, DevError> {
     let account = wanted.account()?;
     let authorization = wanted.statements(None)?;
     let name = variable(&authorization)
@@ -235,10 +306,10 @@ fn nats(wanted: &Wanted) -> Result<Access, DevError> {
         authorization,
     };
     let server = Nats::start(&wanted.programs, options)?;
-    wanted.access(server.port, "", account, server)
+    wanted.access(server.port, "", account, server).map(Begun::Ready)
 }
 
-fn amqp(wanted: &Wanted) -> Result<Access, DevError> {
+fn amqp(wanted: &Wanted) -> Result<Begun, DevError> {
     static SERVERS: Shared<Amqp> = Shared::new();
     let programs = &wanted.programs;
     let server = SERVERS.get(programs, || {
@@ -261,7 +332,7 @@ fn amqp(wanted: &Wanted) -> Result<Access, DevError> {
         account.password()
     );
     server.shell(&script)?;
-    wanted.access(server.port, &format!("/{name}"), account, owned)
+    wanted.access(server.port, &format!("/{name}"), account, owned).map(Begun::Ready)
 }
 
 fn remove_from_amqp(server: &Amqp, name: &str) -> Result<(), DevError> {
@@ -271,7 +342,7 @@ fn remove_from_amqp(server: &Amqp, name: &str) -> Result<(), DevError> {
     server.shell(&script).map(drop)
 }
 
-fn smtp(wanted: &Wanted) -> Result<Access, DevError> {
+fn smtp(wanted: &Wanted) -> Result<Begun, DevError> {
     let account = wanted.account()?;
     let options = smtp::Options {
         leaf: Some(certificate()?),
@@ -279,33 +350,36 @@ fn smtp(wanted: &Wanted) -> Result<Access, DevError> {
         ..smtp::Options::default()
     };
     let server = Smtp::start(&wanted.programs, &options)?;
-    wanted.access(server.port, "", account, server)
+    wanted.access(server.port, "", account, server).map(Begun::Ready)
 }
 
-fn sqlite(wanted: &Wanted) -> Result<Access, DevError> {
+fn sqlite(wanted: &Wanted) -> Result<Begun, DevError> {
     let folder = Folder::of_values("sqlite")?;
     let file: &Path = &folder.path().join(format!("{}.db", wanted.name()));
-    Ok(Access {
-        locator: format!("{}://{}", wanted.scheme, file.display()),
+    let locator = format!("{}://{}", wanted.scheme, file.display());
+    let administrator = Administrator { locator: locator.clone(), password: None };
+    let access = Access {
+        locator,
         account: None,
         authority: None,
         endpoint: None,
         running: Box::new(folder),
-    })
+    };
+    Ok(Begun::Database(administrator, Box::new(|_| Ok(access))))
 }
 
 #[cfg(feature = "s3")]
-fn s3(wanted: &Wanted) -> Result<Access, DevError> {
+fn s3(wanted: &Wanted) -> Result<Begun, DevError> {
     use crate::server::s3::S3;
     let account = wanted.account()?;
     // A bucket's name is a host name.
     let bucket = wanted.name().replace('_', "-");
     let server = S3::start(&certificate()?, &account, &[&bucket])?;
-    Ok(Access {
+    Ok(Begun::Ready(Access {
         locator: format!("{}://{bucket}", wanted.scheme),
         endpoint: Some(server.endpoint()),
         account: Some(account),
         authority: Some(authority()?),
         running: Box::new(server),
-    })
+    }))
 }

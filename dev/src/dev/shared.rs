@@ -1,9 +1,11 @@
 //! Servers that all [`Dev`](super::Dev)s of the process share while one of them is left.
 
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use crate::DevError;
 use crate::authority::{Authority, Leaf};
+use crate::folder::Folder;
 use crate::program::Programs;
 use crate::server::Account;
 
@@ -40,6 +42,16 @@ static AUTHORITY: LazyLock<Result<Authority, DevError>> =
 /// The certificate of the authority, in PEM.
 pub(super) fn authority() -> Result<String, DevError> {
     AUTHORITY.as_ref().map(Authority::pem).map_err(Clone::clone)
+}
+
+/// The same in a file, for tools that read it from there. Only this process can write it.
+pub(super) fn authority_file() -> Result<PathBuf, DevError> {
+    static FILE: LazyLock<Result<(Folder, PathBuf), DevError>> = LazyLock::new(|| {
+        let folder = Folder::of_values("authority")?;
+        let file = folder.write("authority.pem", &authority()?)?;
+        Ok((folder, file))
+    });
+    FILE.as_ref().map(|(_, file)| file.clone()).map_err(Clone::clone)
 }
 
 /// A certificate for a server.

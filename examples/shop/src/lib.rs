@@ -5,6 +5,8 @@
 //! - `cargo run -p shop --features cli --bin shop-services -- --help` is the command line for its
 //!   operators: its whole `main` is one line. An init container and a CI gate run
 //!   `shop-services attach`.
+//! - `cargo run -p shop --features cli,dev --bin shop-services -- dev` starts both servers on a
+//!   developer's machine.
 //!
 //! They read these variables:
 //!

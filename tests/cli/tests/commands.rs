@@ -730,7 +730,7 @@ fn a_hostile_environment_is_reported_and_not_printed() {
 }
 
 /// Each command in each of its formats, with its exit status if the output is read to the end.
-const KINDS: [(&[&str], i32); 26] = [
+const KINDS: [(&[&str], i32); 27] = [
     (&["--help"], 0),
     (&["--version"], 0),
     (&["check", "--help"], 0),
@@ -753,6 +753,7 @@ const KINDS: [(&[&str], i32); 26] = [
     (&["template", "networkpolicy"], 0),
     (&["template", "systemd"], 0),
     (&["template", "compose"], 0),
+    (&["dev", "--help"], 0),
     (&["explain"], 0),
     (&["explain", "plaintext_scheme"], 0),
     (&["grants", "orders"], 0),

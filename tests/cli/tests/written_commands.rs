@@ -127,8 +127,10 @@ impl Known {
                 let Some((name, path)) = PROGRAMS.iter().find(|(name, _)| *name == program) else {
                     return Err(format!("no program `{program}`"));
                 };
-                // Help is printed once everything before it is parsed.
-                succeeds(Command::new(path).arg0(name).args(words).arg("--help"))
+                // Help is printed once everything before it is parsed. What follows `--` is a
+                // program with its own arguments.
+                let own = words.split(|word| *word == "--").next().unwrap_or_default();
+                succeeds(Command::new(path).arg0(name).args(own).arg("--help"))
             }
             [] => Err("no command".to_owned()),
         }
@@ -148,7 +150,10 @@ impl Known {
                 "--bin" | "--example" | "--test" => {
                     named.push((&word[2..], words.next().unwrap_or_default()));
                 }
-                "--features" => named.push(("feature", words.next().unwrap_or_default())),
+                "--features" => {
+                    let features = words.next().unwrap_or_default().split(',');
+                    named.extend(features.map(|feature| ("feature", feature)));
+                }
                 "--all-features" | "--release" | "--workspace" => {}
                 word => return Err(format!("cargo {subcommand}: `{word}`")),
             }

@@ -1,0 +1,317 @@
+//! `dev`: real servers until a signal, or until a program ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot do what it should has to stop, there and loudly"
+)]
+
+mod kiosk;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use kiosk::{Said, kiosk, said};
+use tempfile::TempDir;
+
+/// Starts no server for these: they take long, are a second database, or depend on a feature.
+const LESS: [&str; 12] = [
+    "--without", "feeds.deliveries", "--without", "feeds.prices", "--without", "feeds.editions",
+    "--without", "pictures", "--without", "mail", "--without", "notes",
+];
+
+/// Makes the table with `psql`, whose arguments hold no password, and keeps the locator.
+const MIGRATE: &str = r#"
+umask 077; printf %s "$DATABASE_URL" >admin
+test "$DATABASE_URL" = "$DATABASE_ADMIN_URL" || exit 1
+url=$DATABASE_URL; rest=${url#*//administrator:}; export PGPASSWORD="${rest%%@*}"
+psql -X -q "postgres://administrator@${rest#*@}" -c 'CREATE TABLE orders (id bigint)' || exit
+echo "orders is made by $DATABASE_URL"
+"#;
+
+/// A run of `dev` in a folder of its own, and in a process group of its own, as in a terminal.
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(folder: &Path, command: &mut Command) -> Self {
+        let command = command.current_dir(folder).process_group(0).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    /// Reads standard output up to a line that begins so, and returns all of it.
+    fn read_until(&mut self, begin: &str) -> String {
+        let mut text = String::new();
+        loop {
+            let before = text.len();
+            if self.out.read_line(&mut text).unwrap() == 0 {
+                let mut err = String::new();
+                self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+                panic!("it ended before `{begin}`:\n{text}\n{err}");
+            }
+            if text[before..].starts_with(begin) {
+                return text;
+            }
+        }
+    }
+
+    /// Sends a signal, to the whole group as a terminal does, or to the process alone.
+    fn signal(&self, signal: &str, is_for_all: bool) {
+        let pid = format!("{}{}", if is_for_all { "-" } else { "" }, self.child.id());
+        let kill = Command::new("kill").args(["-s", signal, "--", &pid]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Waits for the end, and returns the status and the rest of the output.
+    fn end(mut self) -> (ExitStatus, String) {
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The value of a variable in a file of variables.
+fn value<'a>(env: &'a str, name: &str) -> &'a str {
+    let line = env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    line.unwrap_or_else(|| panic!("no {name} in the file")).trim_matches('\'')
+}
+
+fn port(locator: &str) -> u16 {
+    let (_, behind) = locator.split_once("localhost:").unwrap();
+    behind.split(['/', '?']).next().unwrap().parse().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Waits until it is true.
+#[track_caller]
+fn eventually(what: &str, is_true: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_true() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The arguments of all processes of the machine.
+fn arguments_of_all() -> String {
+    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let line = fs::read(entry.unwrap().path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Another name of the program.
+fn called(name: &str, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = kiosk(arguments);
+    command.arg0(name).current_dir(folder);
+    command
+}
+
+#[test]
+fn the_servers_run_until_an_interrupt_and_their_file_attaches() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    let mut dev = kiosk(&["dev", "--migrate", MIGRATE]);
+    let mut running = Running::start(at, dev.args(LESS));
+    let shown = running.read_until("  kiosk-services attach");
+    let env = fs::read_to_string(at.join(".kiosk/env")).unwrap();
+    let (orders, sessions) = (value(&env, "DATABASE_URL"), value(&env, "KIOSK_SESSIONS_URL"));
+    for line in [
+        "migrated\n         orders is made by postgres://administrator:…@localhost:",
+        &format!("running  orders            PostgreSQL  {orders}, as kiosk_orders_"),
+        &format!("running  sessions          Redis       {sessions}, as kiosk_sessions_"),
+        "absent   feeds.editions    NATS        KIOSK_FEEDS_EDITIONS_URL\n",
+        "absent   payments          HTTPS       KIOSK_PAYMENTS_URL\n",
+        "\nrunning: `Services` has 2 servers, until an interrupt. Its variables are in .kiosk/env:\n",
+        "\n  kiosk-services attach --env-file .kiosk/env\n",
+    ] {
+        assert!(shown.contains(line), "{line} is not in:\n{shown}");
+    }
+
+    // The file attaches, and no one else can read it.
+    assert_eq!((mode(&at.join(".kiosk")), mode(&at.join(".kiosk/env"))), (0o700, 0o600));
+    let attach = said(kiosk(&["attach", "--env-file", ".kiosk/env"]).current_dir(at));
+    assert_eq!((attach.status, attach.err.as_str()), (0, ""), "{}", attach.out);
+    for part in ["passed   orders ", "passed   sessions ", ", as kiosk_orders_"] {
+        assert!(attach.out.contains(part), "{part} is not in:\n{}", attach.out);
+    }
+    // A shell reads it too.
+    let script = "set -a; . ./.kiosk/env; exec printenv DATABASE_URL";
+    let shell = Command::new("sh").args(["-c", script]).current_dir(at).output().unwrap();
+    assert_eq!(String::from_utf8(shell.stdout).unwrap().trim(), orders);
+
+    // No password is in the output, or in the arguments of a process.
+    let admin = fs::read_to_string(at.join("admin")).unwrap();
+    let (_, behind) = admin.split_once("administrator:").unwrap();
+    let mut secrets = vec![behind.split_once('@').unwrap().0, value(&env, "KIOSK_RECEIPT_KEY")];
+    secrets.extend(["DATABASE_PASSWORD", "KIOSK_SESSIONS_PASSWORD"].map(|name| value(&env, name)));
+    let all = arguments_of_all();
+    for secret in &secrets {
+        assert!(secret.len() == 48 && !shown.contains(secret) && !all.contains(secret));
+    }
+
+    // Another one in the same folder changes nothing.
+    let second = said(kiosk(&["dev"]).current_dir(at));
+    let why = "error: another `dev` runs in this folder, and uses `.kiosk`: stop it first\n";
+    assert_eq!(second, Said { status: 2, out: String::new(), err: why.to_owned() });
+    assert_eq!(fs::read_to_string(at.join(".kiosk/env")).unwrap(), env);
+
+    // The interrupt of a terminal stops all of it.
+    let is_there = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
+    assert!([orders, sessions].map(port).into_iter().all(is_there));
+    running.signal("INT", true);
+    let (status, rest) = running.end();
+    assert_eq!((status.code(), rest.as_str()), (Some(130), "\nstopping the servers\n"));
+    assert!(!at.join(".kiosk").exists());
+    assert!(![orders, sessions].map(port).into_iter().any(is_there));
+    let (_, authority) = admin.split_once("sslrootcert=").unwrap();
+    let temporary = Path::new(authority).parent().and_then(Path::parent).unwrap();
+    assert!(temporary.starts_with("/tmp") && temporary != Path::new("/tmp"));
+    eventually("the temporary folder is gone", || !temporary.exists());
+}
+
+#[test]
+fn a_program_has_the_variables_and_its_exit_status_is_that_of_dev() {
+    let folder = TempDir::new().unwrap();
+    let script = "test -n \"$DATABASE_PASSWORD\" && test -z \"$DATABASE_CA_FILE\" && \
+                  case $DATABASE_CA in -----BEGIN*) echo \"$DATABASE_URL\"; exit 7; esac";
+    let said = said(
+        called("till-services", folder.path(), &["dev", "--", "sh", "-c", script])
+            // It has no locator, so it is left out.
+            .env("DATABASE_CA_FILE", "/nonexistent"),
+    );
+    assert_eq!(said.status, 7, "{said:?}");
+    // Standard output is the program's.
+    assert!(said.out.starts_with("postgres://localhost:") && said.out.lines().count() == 1);
+    let line = format!("running  orders  PostgreSQL  {}, as till_orders_", said.out.trim());
+    assert!(said.err.starts_with(&line), "{}", said.err);
+    assert!(TcpStream::connect(("127.0.0.1", port(said.out.trim()))).is_err());
+    assert!(!folder.path().join(".till").exists());
+}
+
+#[test]
+fn a_signal_goes_on_to_the_program_and_a_second_one_kills_it() {
+    let folder = TempDir::new().unwrap();
+    let stubborn = "trap '' TERM INT; echo up; while :; do sleep 0.1; done";
+    let polite = "trap 'exit 9' TERM; echo up; while :; do sleep 0.1; done";
+    let plain = "echo up; while :; do sleep 0.1; done";
+    for (script, signals, expected) in [
+        (polite, &["TERM"][..], 9),
+        (plain, &["TERM"], 143),
+        (plain, &["INT"], 130),
+        (stubborn, &["TERM", "TERM"], 137),
+    ] {
+        let mut dev = called("stand-services", folder.path(), &["dev", "--", "sh", "-c", script]);
+        let mut running = Running::start(folder.path(), &mut dev);
+        running.read_until("up");
+        for signal in signals {
+            running.signal(signal, false);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let (status, rest) = running.end();
+        assert_eq!(status.code(), Some(expected), "{script}: {rest}");
+    }
+}
+
+#[test]
+fn a_migration_that_fails_ends_the_run_with_its_text() {
+    let folder = TempDir::new().unwrap();
+    let migrate = "echo no such luck with $DATABASE_URL >&2; exit 4";
+    let failed = said(&mut called("till-services", folder.path(), &["dev", "--migrate", migrate]));
+    assert_eq!((failed.status, failed.out.as_str()), (2, ""), "{failed:?}");
+    let begin = format!(
+        "error: the migrations: `{migrate}` failed (exit status: 4):\nno such luck with \
+         postgres://administrator:…@localhost:"
+    );
+    assert!(failed.err.starts_with(&begin), "{}", failed.err);
+    assert!(!folder.path().join(".till").exists());
+
+    // Without migrations, the error names them.
+    let failed =
+        said(kiosk(&["dev", "--without", "sessions"]).args(LESS).current_dir(folder.path()));
+    assert_eq!(failed.status, 2, "{failed:?}");
+    let help = "run the migrations first: `--migrate 'sqlx migrate run'`";
+    let begin = "error: `orders`: its account cannot get what it `needs`. ";
+    assert!(failed.err.starts_with(begin) && failed.err.contains(help), "{}", failed.err);
+
+    // There is nothing to migrate.
+    let failed = said(&mut called("stand-services", folder.path(), &["dev", "--migrate", "true"]));
+    let why = "error: no resource has a database here that migrations could change\n";
+    assert_eq!(failed, Said { status: 2, out: String::new(), err: why.to_owned() });
+}
+
+#[test]
+fn what_has_no_server_is_named_with_its_variable() {
+    let folder = TempDir::new().unwrap();
+    let failed = Command::new(env!("CARGO_BIN_EXE_depot-services"))
+        .arg("dev")
+        .env_clear()
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let err = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!((failed.status.code(), failed.stdout.len()), (Some(2), 0), "{err}");
+    for part in [
+        "error: `customs` leads to customs.example alone, and a server here is none: give its \
+         locator: set `DEPOT_CUSTOMS_URL` in the environment\n",
+        "`gates` has no default: give it a value: set `DEPOT_GATES` in the environment\n",
+    ] {
+        assert!(err.contains(part), "{err}");
+    }
+    assert!(!err.contains("with_variable"), "{err}");
+}
+
+#[test]
+fn a_file_of_another_origin_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let (own, env) = (folder.path().join(".stand"), folder.path().join(".stand/env"));
+    fs::create_dir(&own).unwrap();
+    fs::write(&env, "STAND_PLACE=here\n").unwrap();
+    let run =
+        || said(&mut called("stand-services", folder.path(), &["dev", "--", "cat", ".stand/env"]));
+    let refused = run();
+    let why = "error: `.stand/env` was not written by `dev`, which would replace it: move it away \
+               first\n";
+    assert_eq!(refused, Said { status: 2, out: String::new(), err: why.to_owned() });
+    assert_eq!(fs::read_to_string(&env).unwrap(), "STAND_PLACE=here\n");
+
+    // What a killed run has left is replaced.
+    fs::write(
+        &env,
+        "# Written by `dev`, which replaces this file, and removes it with the servers.\nX=1\n",
+    )
+    .unwrap();
+    let fine = run();
+    assert_eq!((fine.status, fine.out.lines().count()), (0, 1), "{fine:?}");
+    assert!(!own.exists());
+
+    // A link could lead anywhere.
+    std::os::unix::fs::symlink("/tmp", &own).unwrap();
+    let refused = run();
+    assert_eq!(
+        (refused.status, refused.err.as_str()),
+        (2, "error: `.stand` is no folder: move it away\n")
+    );
+}
