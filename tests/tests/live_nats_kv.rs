@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, kv, stream};
 use backing_services::secrecy::ExposeSecret as _;
@@ -192,4 +192,35 @@ async fn a_source_that_was_dropped_connects_no_more() {
         relay.assert_all_closed().await;
     }
     assert!(writer.detach().await.is_clean());
+}
+
+/// The driver connects again by itself, also for an attempt to connect that was dropped.
+#[tokio::test]
+async fn a_bucket_of_nats_that_is_not_opened_leaves_nothing() {
+    let server = server::Nats::start();
+    let relay = Relay::to(server.port);
+    let mut variables = variables(&server, "CONFIG");
+    variables[0].1 = format!("tls://{USER}@localhost:{}", relay.port);
+    relay.set(Flow::Slow(150));
+    let environment = Environment::from_iter(variables);
+    let opening =
+        tokio::spawn(
+            async move { NatsKv::connect(&environment, "CONFIG", "shop").await.map(drop) },
+        );
+    let begin = Instant::now();
+    while !server.log().contains("STREAM.INFO") {
+        assert!(!opening.is_finished(), "{:?}", opening.await);
+        assert!(begin.elapsed() < Duration::from_secs(25));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    relay.set(Flow::ForcedClose);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(!opening.is_finished(), "it waits for the bucket");
+    opening.abort();
+    let _ = opening.await;
+    let before = relay.accepted();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // One may have been on its way.
+    let accepted = relay.accepted() - before;
+    assert!(accepted <= 1, "{accepted} connections after the end");
 }

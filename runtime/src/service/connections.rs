@@ -1,7 +1,8 @@
 //! The connections of a client that opens several: a pool.
 //!
 //! A pool counts a connection once it is open. An opening that has begun would outlast the end of
-//! closing, and log in after it. So it counts from its beginning, and closing ends it.
+//! closing, and log in after it. So it counts from its beginning, and closing ends it. Closing
+//! waits for the connections that are in use, and cuts them if it is dropped before their end.
 
 use std::fmt;
 
@@ -18,6 +19,8 @@ pub struct Connections(watch::Sender<Count>);
 #[derive(Clone, Copy)]
 struct Count {
     closed: bool,
+    /// True once closing has stopped waiting.
+    cut: bool,
     live: usize,
 }
 
@@ -31,7 +34,7 @@ impl Connections {
     /// No connection yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(watch::Sender::new(Count { closed: false, live: 0 }))
+        Self(watch::Sender::new(Count { closed: false, cut: false, live: 0 }))
     }
 
     /// Opens one more connection. It is counted until its [`CountedConnection`] is dropped.
@@ -81,11 +84,13 @@ impl Connections {
     }
 
     /// Ends every opening at once, and begins no more. The future waits until no connection is
-    /// left.
+    /// left. If it is dropped before, it cuts the connections that are left: see
+    /// [`CountedConnection::cut`].
     pub fn close(&self) -> impl Future<Output = ()> + Send + 'static {
         self.0.send_modify(|count| count.closed = true);
-        let mut live = self.0.subscribe();
+        let (mut live, cutting) = (self.0.subscribe(), CutOnDrop(self.clone()));
         async move {
+            let _cutting = cutting;
             let _ = live.wait_for(|count| count.live == 0).await;
         }
     }
@@ -108,9 +113,18 @@ impl Drop for CloseOnDrop {
     }
 }
 
+/// Held by the future of [`Connections::close`].
+struct CutOnDrop(Connections);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| count.cut = true);
+    }
+}
+
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Count { closed, live } = *self.0.borrow();
+        let Count { closed, live, .. } = *self.0.borrow();
         f.debug_struct("Connections").field("closed", &closed).field("live", &live).finish()
     }
 }
@@ -118,6 +132,20 @@ impl fmt::Debug for Connections {
 /// One of the [`Connections`] of a client, until it is dropped.
 #[derive(Debug)]
 pub struct CountedConnection(Connections);
+
+impl CountedConnection {
+    /// Waits until the connection has to end, although it is in use: the time for closing is over.
+    /// The future does not borrow the connection.
+    pub fn cut(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut count = self.0.0.subscribe();
+        async move {
+            // The sender lives in the connection. Its end is no cut.
+            if count.wait_for(|count| count.cut).await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+}
 
 impl Drop for CountedConnection {
     fn drop(&mut self) {
@@ -153,6 +181,17 @@ mod tests {
         assert!(timeout(Duration::from_millis(1), closing.as_mut()).await.is_err());
         drop(held);
         timeout(SOON, closing).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn closing_that_is_dropped_cuts_a_connection_in_use() {
+        let connections = Connections::new();
+        let held = connections.open(|counted| async { Ok(counted) }).await.unwrap();
+        let mut cut = pin!(held.cut());
+        let closing = connections.close();
+        assert!(timeout(Duration::from_millis(1), cut.as_mut()).await.is_err());
+        drop(closing);
+        timeout(SOON, cut).await.unwrap();
     }
 
     #[tokio::test]

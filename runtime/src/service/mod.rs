@@ -206,6 +206,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// The application may keep clones of the client. After the end, none of them opens a
     /// connection or begins a call. An opening that has begun ends with the client, or is waited
     /// for: [`connections`] counts those of a pool, and [`reconnect::Reconnector`] has at most one.
+    /// If the future is dropped, it ends what is left, as far as the driver has a way to do that.
     fn close(client: &Self::Client) -> impl Future<Output = ()> + Send;
 }
 

@@ -362,13 +362,16 @@ impl<L: Link> Shared<L> {
     /// one step for [`Reconnector::close`], which sees the link or prevents it.
     fn publish(&self, link: &Arc<L>) -> bool {
         let mut is_current = false;
+        // Dropped after the lock of `closed` is released: a link's drop is not ours.
+        let mut former = None;
         self.closed.send_if_modified(|closed| {
             if !*closed {
-                self.current.store(Some(Arc::clone(link)));
+                former = self.current.swap(Some(Arc::clone(link)));
                 is_current = true;
             }
             false
         });
+        drop(former);
         is_current
     }
 

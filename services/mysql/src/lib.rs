@@ -58,6 +58,10 @@
 //!
 //! # Limitations of sqlx
 //! The most important are in the posture's remarks too.
+//! - sqlx gives no way to end an opening, nor a connection that a caller holds. Detaching waits for
+//!   them. An opening that lasts longer may still log in: no caller gets the connection, and the
+//!   server is asked to end it. A connection that a caller holds answers until the caller returns
+//!   it, even if the report says that the resource was cut.
 //! - It trusts the public roots in addition to the resource's `_CA`. The preflight connection does
 //!   not, but only sqlx's connections carry data. The posture's trust is
 //!   [`PrivateCaAndPublicRoots`][trust].
@@ -236,7 +240,7 @@ impl Service for MySql {
         let bound = Arc::new(OnceLock::new());
         let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
         let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let pool = driver::pool(target, options(target)?, most, Arc::clone(&bound));
+        let pool = driver::pool(target, options(target)?, most, Arc::clone(&bound), GOODBYE);
         let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target, &bound);
         let account = with_timeout(attempt.time_left(), probing).await??;
@@ -258,7 +262,7 @@ impl Service for MySql {
     }
 
     async fn renew(pool: &MySqlPool, target: &Target) -> Result<bool, Refusal> {
-        pool.set_connect_options(options(target)?);
+        driver::renew(pool, options(target)?, nowhere());
         Ok(true)
     }
 
@@ -274,7 +278,7 @@ impl Service for MySql {
     }
 
     async fn close(pool: &MySqlPool) {
-        pool.close().await;
+        driver::close(pool, nowhere()).await;
     }
 }
 
@@ -326,6 +330,14 @@ fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
             .ssl_client_key_from_pem(key.expose_secret());
     }
     Ok(options)
+}
+
+/// Ends the connection that sends it. Every account may end its own.
+const GOODBYE: &str = "KILL CONNECTION_ID()";
+
+/// The options of a closed pool.
+fn nowhere() -> MySqlConnectOptions {
+    MySqlConnectOptions::new().socket(driver::NOWHERE)
 }
 
 /// The limit of roles whose grants are read.

@@ -105,6 +105,27 @@ impl ReconnectGate {
     }
 }
 
+/// Shuts a gate when it is dropped, unless the client was handed out.
+pub(super) struct ShutOnDrop(Option<Arc<ReconnectGate>>);
+
+impl ShutOnDrop {
+    pub(super) const fn new(gate: Arc<ReconnectGate>) -> Self {
+        Self(Some(gate))
+    }
+
+    pub(super) fn keep_open(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for ShutOnDrop {
+    fn drop(&mut self) {
+        if let Some(gate) = self.0.take() {
+            gate.shut();
+        }
+    }
+}
+
 /// The gates by client, as the driver's client has no place for data of ours. The key is the
 /// address of the client's statistics. They live as long as the driver's task, which holds the
 /// gate.

@@ -66,13 +66,11 @@ pub struct NatsKv {
     bucket: String,
     published: Published,
     _open: Arc<Open>,
+    _watch: Arc<Owned>,
 }
 
-/// The client and the watch. They end with the last clone of the source.
-struct Open {
-    client: Client,
-    _watch: Owned,
-}
+/// The client. It ends with the last clone of the source, or with an attempt that is dropped.
+struct Open(Client);
 
 /// The time limit for connecting and reading everything: the same as for attaching a struct.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -99,26 +97,22 @@ impl NatsKv {
         let store =
             store::load::<Nats>("nats_kv", Arc::new(source.clone()), base, DEADLINE).await?;
         let client = store.connect().await?;
+        let open = Open(client.clone());
         let opening = async {
             match logged_in_tasks().await {
                 Some(finding) => Err(finding.into()),
                 None => Bucket::open(&client, bucket).await,
             }
         };
-        let begun = match store.finish(opening).await {
-            Ok(begun) => begun,
-            Err(error) => {
-                Nats::close(&client).await;
-                return Err(error);
-            }
-        };
+        let begun = store.finish(opening).await?;
         let published = Published::new(begun.snapshot.clone());
         let watch =
             Owned::spawn(watch(client.clone(), bucket.to_owned(), begun, published.clone()));
         Ok(Self {
             bucket: bucket.to_owned(),
             published,
-            _open: Arc::new(Open { client, _watch: watch }),
+            _open: Arc::new(open),
+            _watch: Arc::new(watch),
         })
     }
 }
@@ -141,10 +135,10 @@ impl Source for NatsKv {
 impl Drop for Open {
     fn drop(&mut self) {
         // At once: there may be no runtime here, and the driver would connect again for ever.
-        gate::shut(&self.client);
+        gate::shut(&self.0);
         // The driver's own task goes on until the client is closed.
         if let Ok(runtime) = Handle::try_current() {
-            let client = self.client.clone();
+            let client = self.0.clone();
             tasks::spawn(&runtime, async move {
                 with_timeout(RESPONSE_TIMEOUT, Nats::close(&client)).await
             });

@@ -78,6 +78,13 @@
 //! connection is noticed within a minute (a `PING` each 20 s). Detaching ends a visit at once. It
 //! waits for an attempt of the driver, which has `connect_timeout`, and gets no credentials.
 //!
+//! # Detaching
+//! It waits until the server has answered a `PING` that follows the messages: anything that the
+//! server sends counts as the answer. If that does not come in time, the resource was cut, and the
+//! messages before may be lost or arrive later. A message that is published after the end is not
+//! sent: the call fails, or waits until the driver has ended. A driver that cannot write ends after
+//! two `PING`s, within a minute. Messages that wait while the connection is away are lost.
+//!
 //! # Limits for what a server sends
 //! In a visit: lines of 64 KiB, messages of 1 MiB, 64 of them before an answer and one more for
 //! each question of the probe, and `connect_timeout` for each step. `connect_urls` are ignored.
@@ -103,8 +110,10 @@
 
 pub mod kv;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -123,9 +132,10 @@ use backing_services_runtime::service::{
     Attachment, Attempt, Login, Parameter, Refusal, Target, tasks,
 };
 use backing_services_runtime::{Failure, Finding, Posture, Service};
+use tokio::runtime::Handle;
 
 use self::credentials::Credentials;
-use self::gate::{MOST_ATTEMPTS, NOWHERE, ReconnectGate};
+use self::gate::{MOST_ATTEMPTS, NOWHERE, ReconnectGate, ShutOnDrop};
 
 pub use async_nats;
 
@@ -219,7 +229,7 @@ impl Service for Nats {
         // under the same TLS, and returns when the server has answered its `PING`. So it can
         // connect while the probe still runs.
         let probe = async { with_timeout(target.connect_timeout(), probe).await? };
-        let (account, (client, tls)) =
+        let (account, (client, tls, opened)) =
             try_join_prefer_first(probe, drive(target, &credentials)).await?;
 
         let mut posture = Posture::of::<Self>(target);
@@ -241,6 +251,7 @@ impl Service for Nats {
             _ => credentials.name().to_owned(),
         });
         posture.remarks = REMARKS.to_vec();
+        opened.keep_open();
         Ok(Attachment::new(client, posture)
             .with_findings(finding.into_iter().chain(account.findings)))
     }
@@ -251,6 +262,13 @@ impl Service for Nats {
 
     async fn close(client: &Client) {
         gate::shut(client);
+        // Also if this future is dropped.
+        let _sealing = SealOnDrop(Arc::new(client.clone()));
+        // Draining does not wait for an answer, so the messages may still be on their way. If the
+        // connection breaks meanwhile, they may be lost: closing is then not finished.
+        if client.connection_state() == State::Connected && answers(client).await.is_err() {
+            std::future::pending::<()>().await;
+        }
         if client.drain().await.is_err() {
             return;
         }
@@ -258,6 +276,57 @@ impl Service for Nats {
         // A flush that is not answered in time is no end: the driver may still be connecting.
         while !matches!(with_timeout(HEALTH_DEADLINE, client.flush()).await, Ok(Err(_))) {
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// The commands that wait for the driver at most: the driver's default. A call that has one more
+/// waits for its turn.
+const QUEUE: usize = 2048;
+
+/// Drains the client when it is dropped, and takes every turn that comes after. So no message that
+/// is published later is sent, even if the driver has to wait until it can write again.
+struct SealOnDrop(Arc<Client>);
+
+type Command = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+impl SealOnDrop {
+    fn drain(&self) -> Command {
+        let client = Arc::clone(&self.0);
+        Box::pin(async move { client.drain().await.is_ok() })
+    }
+
+    fn flush(&self) -> Command {
+        let client = Arc::clone(&self.0);
+        Box::pin(async move { client.flush().await.is_ok() })
+    }
+}
+
+impl Drop for SealOnDrop {
+    fn drop(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut drain = self.drain();
+        let drained = drain.as_mut().poll(&mut context);
+        if drained == Poll::Ready(false) {
+            return;
+        }
+        let mut flush = self.flush();
+        let mut turns = Vec::new();
+        if flush.as_mut().poll(&mut context).is_pending() {
+            // Some fill the queue. The others get the turns of the commands that leave it: they
+            // are never polled again, and so keep them.
+            turns.extend((0..2 * QUEUE).map(|_| self.flush()));
+            turns.retain_mut(|turn| turn.as_mut().poll(&mut context).is_pending());
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            tasks::spawn(&runtime, async move {
+                if drained.is_pending() {
+                    drain.await;
+                }
+                // Then the driver has ended, or it ends before it takes another command.
+                flush.await;
+                drop(turns);
+            });
         }
     }
 }
@@ -270,11 +339,12 @@ fn tls_first(target: &Target) -> bool {
     !target.is_plaintext() && target.locator().parameter("tls_first") == Some("true")
 }
 
-/// Opens the driver's own connection. Returns it with its TLS.
+/// Opens the driver's own connection. Returns it with its TLS, and with the guard that keeps the
+/// driver from connecting again if attaching ends before the client is handed out.
 async fn drive(
     target: &Target,
     credentials: &Credentials,
-) -> Result<(Client, Option<TlsPosture>), Refusal> {
+) -> Result<(Client, Option<TlsPosture>, ShutOnDrop), Refusal> {
     let locator = target.locator();
     let host = locator.host().ok_or_else(Failure::protocol)?;
     let scheme = if target.is_plaintext() { "nats" } else { "tls" };
@@ -290,6 +360,7 @@ async fn drive(
         format!("{scheme}://{NOWHERE}").parse().map_err(|_| Failure::protocol())?;
     let servers = vec![address.clone(), nowhere.clone()];
     let gate = ReconnectGate::new(target.clone(), credentials.clone(), address, nowhere);
+    let opened = ShutOnDrop::new(Arc::clone(&gate));
 
     let (signing, passing) = (Arc::clone(&gate), Arc::clone(&gate));
     let request_timeout =
@@ -302,14 +373,13 @@ async fn drive(
             .request_timeout(Some(request_timeout))
             .ping_interval(PING_INTERVAL)
             .custom_inbox_prefix(inbox_prefix(target))
+            .client_capacity(QUEUE)
             .max_reconnects(MOST_ATTEMPTS)
             .reconnect_to_server_callback(move |servers, _| {
                 let has_failed = servers.iter().any(|server| server.failed_attempts > 0);
                 // A task of its own, as the driver requires a future that is `Sync`.
-                let passing = tasks::spawn(
-                    &tokio::runtime::Handle::current(),
-                    Arc::clone(&passing).pass(has_failed),
-                );
+                let passing =
+                    tasks::spawn(&Handle::current(), Arc::clone(&passing).pass(has_failed));
                 async move { passing.join().await.flatten() }
             });
     let mut witness = None;
@@ -324,7 +394,7 @@ async fn drive(
     let client = options.connect(servers).await.map_err(|error| refusal(&error, target))?;
     gate::remember(&client, &gate);
     let tls = witness.map(|witness| witness.posture_of_connected()).transpose()?;
-    Ok((client, tls))
+    Ok((client, tls, opened))
 }
 
 /// Has the driver send a `PING`, as ending a subscription does, and waits until the server sends

@@ -52,7 +52,7 @@ use backing_services_runtime::posture::{ServerPosture, TlsPosture, printable};
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::connections::{Connections, CountedConnection};
-use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::service::time::{run_until_cancelled, with_timeout};
 use backing_services_runtime::service::{
     Attachment, Attempt, Login, Parameter, Refusal, Stream, Target,
 };
@@ -235,9 +235,12 @@ impl SmtpClient {
         // True until the answer has come. If the caller gives up before, the connection is not used
         // again: its next answer would be the one to this message.
         connection.busy = true;
-        let sent =
-            with_timeout(response_timeout(&self.target), connection.smtp.send(envelope, email))
-                .await;
+        let cut = connection.counted.cut();
+        let sending =
+            with_timeout(response_timeout(&self.target), connection.smtp.send(envelope, email));
+        let Some(sent) = run_until_cancelled(cut, sending).await else {
+            return Err(SmtpError::of(Failure::detached().into()));
+        };
         match sent {
             Ok(Ok(response)) => {
                 connection.busy = false;
@@ -251,7 +254,7 @@ impl SmtpClient {
     }
 
     /// Refuses new messages, ends logins, waits for the answers to the messages in flight, and
-    /// sends `QUIT` on idle connections.
+    /// sends `QUIT` on idle connections. If it is dropped, the messages in flight are cut.
     async fn close(&self) {
         let closed = self.pool.manager().connections.close();
         let idle = self.pool.retain(|_, _| false).removed;
@@ -346,7 +349,7 @@ struct Connection {
     mechanism: Option<Mechanism>,
     /// True while an answer is pending.
     busy: bool,
-    _counted: CountedConnection,
+    counted: CountedConnection,
 }
 
 struct Manager {
@@ -361,7 +364,7 @@ impl Manager {
         let (smtp, mechanism) = with_timeout(response_timeout(&self.target), logging_in)
             .await
             .map_err(|_| Failure::no_answer())??;
-        Ok(Connection { smtp, tls: dialled.tls, mechanism, busy: false, _counted: counted })
+        Ok(Connection { smtp, tls: dialled.tls, mechanism, busy: false, counted })
     }
 
     /// Returns true if the server still answers.

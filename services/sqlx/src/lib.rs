@@ -2,8 +2,10 @@
 //! own words.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use backing_services_runtime::Failure;
@@ -12,7 +14,7 @@ use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::{READY_DEADLINE, with_timeout};
 use backing_services_runtime::service::{Attempt, Host, Refusal, Target};
-use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::pool::{CloseEvent, PoolConnection, PoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Database, Error, Executor, Pool};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -84,11 +86,16 @@ pub fn host(target: &Target) -> Result<String, Refusal> {
 /// Creates a pool without connections, of at most `most`. `bound` is the statement that limits the
 /// time of a connection's statements. It is empty until the first connection, the probe's, has
 /// determined it. Each later connection begins with it.
+///
+/// An opening that has begun ends in an error once the pool is closed: the server ends the
+/// connection at the statement `goodbye`. An idle connection that was being checked for a caller is
+/// closed.
 pub fn pool<DB>(
     target: &Target,
     options: <DB::Connection as Connection>::Options,
     most: u32,
     bound: Arc<OnceLock<String>>,
+    goodbye: &'static str,
 ) -> Pool<DB>
 where
     DB: Database,
@@ -96,13 +103,21 @@ where
 {
     // The probe limits the first connection itself.
     let first = AtomicBool::new(true);
-    PoolOptions::<DB>::new()
+    let closed = Closed::default();
+    let (opened, checked) = (closed.clone(), closed.clone());
+    let pool = PoolOptions::<DB>::new()
         .max_connections(most)
         .acquire_timeout(target.connect_timeout())
         .after_connect(move |connection: &mut DB::Connection, _| {
             let is_first = first.swap(false, Ordering::Relaxed);
             let bound = bound.get().cloned();
+            let is_closed = opened.get();
             Box::pin(async move {
+                if is_closed {
+                    // sqlx waits until the server closes a connection that is of no use.
+                    let _ = connection.execute(sqlx::raw_sql(goodbye)).await;
+                    return Err(Error::PoolClosed);
+                }
                 if is_first {
                     return Ok(());
                 }
@@ -113,7 +128,58 @@ where
                 connection.execute(bound).await.map(drop).map_err(|_| unbounded())
             })
         })
-        .connect_lazy_with(options)
+        .before_acquire(move |_, _| {
+            let is_open = !checked.get();
+            Box::pin(std::future::ready(Ok(is_open)))
+        })
+        .connect_lazy_with(options);
+    closed.observe(&pool);
+    pool
+}
+
+/// Whether a pool is closed, for the functions that the pool itself calls.
+#[derive(Clone, Default)]
+struct Closed(Arc<OnceLock<Mutex<CloseEvent>>>);
+
+impl Closed {
+    fn observe<DB: Database>(&self, pool: &Pool<DB>) {
+        self.0.get_or_init(|| Mutex::new(pool.close_event()));
+    }
+
+    fn get(&self) -> bool {
+        self.0.get().is_some_and(|event| {
+            let mut event = event.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut context = Context::from_waker(Waker::noop());
+            Pin::new(&mut *event).poll(&mut context).is_ready()
+        })
+    }
+}
+
+/// A path of a Unix socket that cannot exist. sqlx repeats an attempt that was refused, for
+/// `connect_timeout`, even once the pool is closed. It does not repeat one that finds no socket.
+pub const NOWHERE: &str = "/dev/null/detached";
+
+/// Closes a pool. `nowhere` leads to [`NOWHERE`]: the next attempt of an opening ends it.
+pub async fn close<DB: Database>(
+    pool: &Pool<DB>,
+    nowhere: <DB::Connection as Connection>::Options,
+) {
+    let closed = pool.close();
+    pool.set_connect_options(nowhere);
+    closed.await;
+}
+
+/// Renews the options of a pool's next connections, unless the pool is closed.
+pub fn renew<DB: Database>(
+    pool: &Pool<DB>,
+    options: <DB::Connection as Connection>::Options,
+    nowhere: <DB::Connection as Connection>::Options,
+) {
+    pool.set_connect_options(options);
+    // Closing may have come in between. It marks the pool as closed before it sets its options.
+    if pool.is_closed() {
+        pool.set_connect_options(nowhere);
+    }
 }
 
 /// The time limit for opening a new pool's connections before the pool is handed out. It is less

@@ -54,6 +54,10 @@
 //!   until the resource is attached or attached again.
 //! - sqlx resolves the host again for each connection, and checks no address against the rules. The
 //!   certificate still has to match the host.
+//! - sqlx gives no way to end an opening, nor a connection that a caller holds. Detaching waits for
+//!   them. An opening that lasts longer may still log in: no caller gets the connection, and the
+//!   server is asked to end it. A connection that a caller holds answers until the caller returns
+//!   it, even if the report says that the resource was cut.
 //! - sqlx's public roots are bundled, unless another crate of the program enables one of its
 //!   features. With `tls-rustls-ring-native-roots` they are the system's. With `tls-native-tls`
 //!   they are the system's, and OpenSSL does the handshakes of the pool. Our own first connection
@@ -150,7 +154,7 @@ impl Service for Postgres {
         // The probe's own statement limits the first connection.
         let bound = Arc::new(OnceLock::from(postgresql::bound(target)));
         let most = postgresql::max_connections(target);
-        let pool = driver::pool(target, options(target)?, most, bound);
+        let pool = driver::pool(target, options(target)?, most, bound, GOODBYE);
         let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target);
         let account = with_timeout(attempt.time_left(), probing).await??;
@@ -166,7 +170,7 @@ impl Service for Postgres {
     }
 
     async fn renew(pool: &PgPool, target: &Target) -> Result<bool, Refusal> {
-        pool.set_connect_options(options(target)?);
+        driver::renew(pool, options(target)?, nowhere());
         Ok(true)
     }
 
@@ -182,7 +186,7 @@ impl Service for Postgres {
     }
 
     async fn close(pool: &PgPool) {
-        pool.close().await;
+        driver::close(pool, nowhere()).await;
     }
 }
 
@@ -219,6 +223,14 @@ fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
             .ssl_client_key_from_pem(key.expose_secret());
     }
     Ok(options)
+}
+
+/// Ends the connection that sends it. Every role may end its own.
+const GOODBYE: &str = "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
+
+/// The options of a closed pool.
+fn nowhere() -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass().socket(driver::NOWHERE)
 }
 
 /// Reads the account. Fails closed: an unexpected answer is refused.

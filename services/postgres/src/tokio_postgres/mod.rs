@@ -217,7 +217,7 @@ impl Service for TokioPostgres {
         let closed = manager.connections.close();
         pool.0.close();
         drop(manager.take_first());
-        // Each connection is closed when its user returns it.
+        // Each connection is closed when its user returns it, or when this future is dropped.
         closed.await;
     }
 }
@@ -463,12 +463,12 @@ fn authentication(
     })
 }
 
-/// Drives the connection until it ends, or until [`GOODBYE`] after its client was dropped: the
-/// driver waits for every answer, even if no caller does.
+/// Drives the connection until it ends, until it is cut, or until [`GOODBYE`] after its client was
+/// dropped: the driver waits for every answer, even if no caller does.
 async fn drive(
     mut connection: Driver,
     released: oneshot::Receiver<Infallible>,
-    _counted: CountedConnection,
+    counted: CountedConnection,
 ) {
     // `poll_message` returns notices and notifications. They are dropped here; the driver's own
     // loop would log them.
@@ -479,11 +479,12 @@ async fn drive(
         let _ = released.await;
         tokio::time::sleep(GOODBYE).await;
     });
+    let mut cut = pin!(counted.cut());
     poll_fn(|context| {
-        if driving.as_mut().poll(context).is_ready() || leaving.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
+        let is_over = cut.as_mut().poll(context).is_ready()
+            || driving.as_mut().poll(context).is_ready()
+            || leaving.as_mut().poll(context).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
