@@ -346,6 +346,7 @@ async fn every_server_listens_on_the_loopback_interface_alone() {
             let mut found = BTreeSet::new();
             while !stop.load(Ordering::Relaxed) {
                 found.extend(listeners(&descendants(std::process::id())));
+                std::thread::sleep(Duration::from_millis(20));
             }
             found
         });
