@@ -95,6 +95,7 @@ impl Amqp {
             // Their defaults are files of the machine, in /etc/rabbitmq.
             ("RABBITMQ_CONFIG_FILES", path("none/*.conf")),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", path("none/advanced.config")),
+            ("RABBITMQ_MOTD_FILE", path("none/motd")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
             ("RABBITMQ_MNESIA_BASE", path("mnesia")),
             ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
