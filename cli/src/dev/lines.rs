@@ -53,12 +53,8 @@ impl Lines {
 
     /// The line of a resource without a server.
     pub(super) fn without_server(&self, leaf: &Leaf, is_given: bool) {
-        if is_given {
-            let place = format!("{}, which is given", leaf.variable);
-            self.row("given", "1;32", &leaf.path, &place);
-        } else {
-            self.row("absent", "2", &leaf.path, &leaf.variable);
-        }
+        let (state, colour) = if is_given { ("given", "1;32") } else { ("absent", "2") };
+        self.row(state, colour, &leaf.path, &leaf.variable);
     }
 
     fn row(&self, state: &str, colour: &'static str, field: &str, detail: &str) {

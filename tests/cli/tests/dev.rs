@@ -144,7 +144,8 @@ fn the_servers_run_until_an_interrupt_and_their_file_attaches() {
         &format!("running  sessions          Redis       {sessions}, as kiosk_sessions_"),
         "absent   feeds.editions    NATS        KIOSK_FEEDS_EDITIONS_URL\n",
         "absent   payments          HTTPS       KIOSK_PAYMENTS_URL\n",
-        "\nrunning: `Services` has 2 servers, until an interrupt. Its variables are in .kiosk/env:\n",
+        "\nrunning: `Services` has 2 servers, until an interrupt. Its variables are in \
+         .kiosk/env:\n",
         "\n  kiosk-services attach --env-file .kiosk/env\n",
     ] {
         assert!(shown.contains(line), "{line} is not in:\n{shown}");
@@ -209,6 +210,22 @@ fn a_program_has_the_variables_and_its_exit_status_is_that_of_dev() {
     assert!(said.err.starts_with(&line), "{}", said.err);
     assert!(TcpStream::connect(("127.0.0.1", port(said.out.trim()))).is_err());
     assert!(!folder.path().join(".till").exists());
+}
+
+#[test]
+fn a_resource_whose_locator_is_given_gets_no_server() {
+    let folder = TempDir::new().unwrap();
+    let script = "echo $DATABASE_URL; cat .till/env";
+    let given = said(
+        called("till-services", folder.path(), &["dev", "--", "sh", "-c", script])
+            .env("DATABASE_URL", "postgres://till@db.internal/till?application_name=it's"),
+    );
+    let own = "postgres://till@db.internal/till?application_name=it's\n";
+    assert_eq!(given.status, 0, "{given:?}");
+    assert!(given.out.starts_with(own), "{}", given.out);
+    assert!(given.out.ends_with(&format!("\nDATABASE_URL=\"{}\"\n", own.trim())), "{}", given.out);
+    assert!(given.err.starts_with("given    orders  PostgreSQL  DATABASE_URL\n"), "{}", given.err);
+    assert!(given.err.contains("\nrunning: `Till` has 0 servers, "), "{}", given.err);
 }
 
 #[test]
