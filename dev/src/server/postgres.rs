@@ -122,8 +122,10 @@ impl Postgres {
                 .arg("-h")
                 .arg(server.folder.path())
                 .args(["-p", &port.to_string()])
-                .status()
-                .is_ok_and(|status| status.success())
+                // The server account may not enter the folder that this process is in.
+                .current_dir(server.folder.path())
+                .output()
+                .is_ok_and(|output| output.status.success())
         })?;
         Ok(server)
     }

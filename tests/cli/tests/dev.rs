@@ -133,6 +133,8 @@ fn called(name: &str, folder: &Path, arguments: &[&str]) -> Command {
 fn the_servers_run_until_an_interrupt_and_their_file_attaches() {
     let folder = TempDir::new().unwrap();
     let at = folder.path();
+    // The account of the servers may not enter it, if this is root.
+    fs::set_permissions(at, fs::Permissions::from_mode(0o700)).unwrap();
     let mut dev = kiosk(&["dev", "--migrate", MIGRATE]);
     let mut running = Running::start(at, dev.args(LESS));
     let shown = running.read_until("  kiosk-services attach");
