@@ -120,7 +120,7 @@ impl Known {
             }
             ["openssl", ref words @ ..] => succeeds(Command::new("openssl").args(words)),
             ["cargo", ref words @ ..] => self.check_cargo(words),
-            ["bash", script] | [script] if script.contains('/') => is_executable(script),
+            ["bash", script] | [script, ..] if script.contains('/') => is_executable(script),
             [program, ref words @ ..] => {
                 // The documents' shop has the same command line, and a field `orders` too.
                 let program = if program == "shop-services" { "kiosk-services" } else { program };
