@@ -39,7 +39,7 @@ impl Environment {
             // A name that is not Unicode is not the name of a field's variable.
             if let Ok(name) = name.into_string() {
                 // Of two variables with one name, the process itself returns the first.
-                variables.entry(key(name)).or_insert(value);
+                variables.entry(key(name).into_owned()).or_insert(value);
             }
         }
         Self(Arc::new(variables))
@@ -53,7 +53,7 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
         let mut variables = BTreeMap::new();
         for (name, value) in given {
             variables
-                .entry(key(name.into()))
+                .entry(key(name.into()).into_owned())
                 .and_modify(|earlier| *earlier = Err("is given twice"))
                 .or_insert(variable(value.into()));
         }
@@ -62,11 +62,9 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
 }
 
 /// A variable's key in the map. Windows finds a variable by its name in any case.
-fn key(mut name: String) -> String {
-    if cfg!(windows) {
-        name.make_ascii_uppercase();
-    }
-    name
+fn key<'a>(name: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let name = name.into();
+    if cfg!(windows) { name.to_ascii_uppercase().into() } else { name }
 }
 
 fn variable(value: OsString) -> Variable {
@@ -89,7 +87,7 @@ impl Source for Environment {
     }
 
     fn get(&self, variable: &str) -> Result<Option<Value>, Unreadable> {
-        match self.0.get(&key(variable.to_owned())) {
+        match self.0.get(&*key(variable)) {
             Some(Ok(text)) if !text.expose_secret().is_empty() => {
                 Ok(Some(Value::new(text.clone(), NAME).of_this_machine()))
             }
