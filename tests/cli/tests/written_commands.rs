@@ -119,6 +119,7 @@ impl Known {
                 if is_known { Ok(()) } else { Err(help) }
             }
             ["openssl", ref words @ ..] => succeeds(Command::new("openssl").args(words)),
+            ["cargo", "mutants", ref words @ ..] => self.check_mutants(words),
             ["cargo", ref words @ ..] => self.check_cargo(words),
             ["bash", script] | [script, ..] if script.contains('/') => is_executable(script),
             [program, ref words @ ..] => {
@@ -134,6 +135,20 @@ impl Known {
             }
             [] => Err("no command".to_owned()),
         }
+    }
+
+    /// cargo-mutants is no part of cargo, and installed where it is wanted.
+    fn check_mutants(&self, words: &[&str]) -> Result<(), String> {
+        let after = |option: &str| {
+            let at = words.iter().position(|word| *word == option)?;
+            words.get(at + 1).copied()
+        };
+        let package = after("-p").ok_or("no package")?;
+        if !self.packages.iter().any(|candidate| candidate["name"] == package) {
+            return Err(format!("no package `{package}`"));
+        }
+        let file = after("--file").ok_or("no file")?;
+        if root().join(file).is_file() { Ok(()) } else { Err(format!("no file `{file}`")) }
     }
 
     fn check_cargo(&self, words: &[&str]) -> Result<(), String> {
