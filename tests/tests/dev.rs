@@ -537,8 +537,8 @@ async fn all_that_has_no_value_is_named_at_once() {
          `.with_variable(\"TILL_LEDGER_URL\", \"…\")`; or leave it out: `.without(\"ledger\")`\n\
          `place` has no default: give it a value: `.with_variable(\"TILL_PLACE\", \"…\")`\n\
          `with_script` names `sessions`, and Redis runs no SQL of it here\n\
-         `with_script` names `nothing`, which is no resource that gets a server\n\
-         `without` names `nobody`, which is no field"
+         `with_script` names `nothing`, which is not a resource that gets a server\n\
+         `without` names `nobody`, which is not a field"
     );
     let dev = Dev::builder::<Till>()
         .with_variable("TILL_PAYMENTS_URL", "https://localhost:1")

@@ -160,7 +160,7 @@ async fn a_bucket_names_no_file() {
     writer.detach().await;
 }
 
-/// The source may be dropped where there is no runtime, while its driver connects again.
+/// The source may be dropped outside of a runtime, while its driver connects again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_was_dropped_connects_no_more() {
     let mut server = server::Nats::start();

@@ -43,7 +43,7 @@ impl Folder {
         }
         let found = fs::symlink_metadata(&name).map_err(|error| failed("read", error))?;
         if !found.is_dir() {
-            return Err(format!("`{name}` is no folder: move it away"));
+            return Err(format!("`{name}` is not a folder: move it away"));
         }
         if found.uid() != rustix::process::geteuid().as_raw() {
             return Err(format!(

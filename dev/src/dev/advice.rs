@@ -1,4 +1,4 @@
-//! What to do about an error: in code, or on a command line.
+//! The advice of an error: in code, or on a command line.
 
 /// The place where a user can change the options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(super) enum Advice {
 }
 
 impl Advice {
-    /// How to give a variable its value.
+    /// The advice to give a variable its value.
     pub(super) fn give(self, variable: &str) -> String {
         match self {
             Self::Code => format!("`.with_variable(\"{variable}\", \"…\")`"),
@@ -18,7 +18,7 @@ impl Advice {
         }
     }
 
-    /// How to leave an optional resource out.
+    /// The advice to leave an optional resource out.
     pub(super) fn leave_out(self, field: &str) -> String {
         match self {
             Self::Code => format!("`.without(\"{field}\")`"),
@@ -26,7 +26,7 @@ impl Advice {
         }
     }
 
-    /// How to make the tables of a field.
+    /// The advice to make the tables of a field.
     pub(super) fn migrate(self, field: &str) -> String {
         match self {
             Self::Code => format!("`.with_script(\"{field}\", \"CREATE TABLE …\")`"),

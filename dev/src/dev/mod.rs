@@ -49,7 +49,7 @@ mod shared;
 /// # }
 /// ```
 ///
-/// # What is started
+/// # The servers
 /// A server for each resource, optional ones included, whose service is PostgreSQL, MySQL
 /// (MariaDB), Redis (or Valkey), NATS, AMQP (RabbitMQ), SMTP (Exim), SQLite (a file) or, with the
 /// feature `s3`, S3. It speaks TLS with a certificate of an authority that this process makes. The
@@ -121,7 +121,7 @@ pub struct Builder {
 
 type Watch = Box<dyn Fn(Progress<'_>) + Send + Sync>;
 
-/// What has happened while servers start.
+/// An event while servers start.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {

@@ -1,4 +1,4 @@
-//! What a struct needs: its values, and its servers.
+//! The plan for a struct: its values, and its servers.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,10 +54,11 @@ pub(super) fn plan(mut builder: Builder) -> Result<Plan, DevError> {
             _ => {}
         }
     }
-    let no_server =
-        |field| format!("`with_script` names `{field}`, which is no resource that gets a server");
+    let no_server = |field| {
+        format!("`with_script` names `{field}`, which is not a resource that gets a server")
+    };
     problems.extend(builder.scripts.keys().map(no_server));
-    let no_field = |field| format!("`without` names `{field}`, which is no field");
+    let no_field = |field| format!("`without` names `{field}`, which is not a field");
     problems.extend(builder.left_out.iter().map(no_field));
     let has_database = |(_, wanted): &(_, Wanted)| resource::has_database(wanted.grants.service());
     if builder.migration.is_some() && !wanted.iter().any(has_database) {
@@ -111,7 +112,7 @@ fn server(builder: &mut Builder, leaf: &Leaf, entry: &ResourceEntry) -> Result<W
     let scheme = entry.schemes().iter().find(accepted).map_or("", |scheme| scheme.name());
     let grants = leaf
         .grants(&account(builder.manifest, path))
-        .ok_or_else(|| format!("`{path}` is no resource"))?;
+        .ok_or_else(|| format!("`{path}` is not a resource"))?;
     let (field, programs) = (path.to_string(), builder.programs.clone());
     let is_optional = entry.is_optional();
     Ok(Wanted { field, scheme, grants, script, programs, advice, is_optional })

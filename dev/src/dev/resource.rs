@@ -1,4 +1,4 @@
-//! What each service needs: a server, a database, an account.
+//! The start of each service: a server, a database, an account.
 
 use std::any::Any;
 use std::path::Path;

@@ -101,8 +101,9 @@ impl fmt::Debug for S3 {
 /// # Errors
 /// If the folder is none.
 pub fn router(folder: &Path, account: &Account) -> Result<Router, DevError> {
-    let files = FileSystem::new(folder)
-        .map_err(|_| DevError::new(format!("{} is no folder to serve", folder.display())))?;
+    let files = FileSystem::new(folder).map_err(|_| {
+        DevError::new(format!("{} is not a folder that can be served", folder.display()))
+    })?;
     let mut builder = S3ServiceBuilder::new(files);
     builder.set_auth(SimpleAuth::from_single(account.name(), account.password()));
     let service = builder.build();

@@ -18,7 +18,7 @@ pub struct Options {
     pub leaf: Option<Leaf>,
     /// The authority of the client certificates that it requests. It continues without one.
     pub client_ca: Option<String>,
-    /// The accounts that may log in. Nobody else may send.
+    /// The accounts that may log in. No other client may send.
     pub accounts: Vec<Account>,
     /// Lines of the access control list of each recipient, before the one that accepts all mail of
     /// these accounts.

@@ -20,7 +20,7 @@ pub struct Detached {
 
 /// A resource that was closed before all of its users had finished.
 ///
-/// What was in flight is ended, as far as the driver has a way to do that: the module of each
+/// Work in flight is ended, as far as the driver has a way to do that: the module of each
 /// service says what goes on. One example is a connection of sqlx that a caller holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForcedClose {

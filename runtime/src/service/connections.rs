@@ -139,7 +139,7 @@ impl CountedConnection {
     pub fn cut(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut count = self.0.0.subscribe();
         async move {
-            // The sender lives in the connection. Its end is no cut.
+            // The sender lives in the connection. Its end does not count as a cut.
             if count.wait_for(|count| count.cut).await.is_err() {
                 std::future::pending().await
             }

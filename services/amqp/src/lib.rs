@@ -575,7 +575,7 @@ mod fuzz {
                 let user = &uri.authority.userinfo.username;
                 // Without a user, theirs is `guest`, and ours is empty.
                 assert_eq!(locator.user().unwrap_or(user), user, "{text}");
-                // A lone `/` behind the host is no virtual host: theirs is the empty one.
+                // A lone `/` behind the host names no virtual host: theirs is the empty one.
                 let vhost = if uri.vhost.is_empty() { "/" } else { &uri.vhost };
                 let path = if locator.path().is_empty() { "/" } else { locator.path() };
                 assert_eq!(vhost, path, "{text}");

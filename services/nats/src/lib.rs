@@ -273,7 +273,7 @@ impl Service for Nats {
             return;
         }
         // Draining has only begun. Once the driver's task has ended, it takes no more commands.
-        // A flush that is not answered in time is no end: the driver may still be connecting.
+        // A flush without an answer in time is not the end: the driver may still be connecting.
         while !matches!(with_timeout(HEALTH_DEADLINE, client.flush()).await, Ok(Err(_))) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

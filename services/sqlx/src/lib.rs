@@ -137,7 +137,7 @@ where
     pool
 }
 
-/// Whether a pool is closed, for the functions that the pool itself calls.
+/// The mark of a closed pool, for the functions that the pool itself calls.
 #[derive(Clone, Default)]
 struct Closed(Arc<OnceLock<Mutex<CloseEvent>>>);
 

@@ -316,7 +316,7 @@ fn a_file_of_another_origin_is_kept() {
     assert_eq!(refused, Said { status: 2, out: String::new(), err: why.to_owned() });
     assert_eq!(fs::read_to_string(&env).unwrap(), "STAND_PLACE=here\n");
 
-    // What a killed run has left is replaced.
+    // The remains of a killed run are replaced.
     fs::write(
         &env,
         "# Written by `dev`, which replaces this file, and removes it with the servers.\nX=1\n",
@@ -331,6 +331,6 @@ fn a_file_of_another_origin_is_kept() {
     let refused = run();
     assert_eq!(
         (refused.status, refused.err.as_str()),
-        (2, "error: `.stand` is no folder: move it away\n")
+        (2, "error: `.stand` is not a folder: move it away\n")
     );
 }

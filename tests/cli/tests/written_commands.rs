@@ -137,7 +137,7 @@ impl Known {
         }
     }
 
-    /// cargo-mutants is no part of cargo, and installed where it is wanted.
+    /// cargo-mutants is not a part of cargo, and has to be installed.
     fn check_mutants(&self, words: &[&str]) -> Result<(), String> {
         let after = |option: &str| {
             let at = words.iter().position(|word| *word == option)?;

@@ -25,7 +25,7 @@ static EXAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         b"sha256//AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=;".to_vec(),
         b"sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f, ".to_vec(),
         b"-----BEGIN RSA PRIVATE KEY-----\nAA==\n-----END RSA PRIVATE KEY-----\n".to_vec(),
-        // A key of RSA, and names of text that is no text: parts for the certificates.
+        // A key of RSA, and names that are not text: parts for the certificates.
         b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00".to_vec(),
         b"\x1e\x04\0a\0\x1b\x0c\x03\x1b[m\x16\x02\xff\xfe".to_vec(),
     ];
