@@ -10,7 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::hostile;
+use crate::conformance::hostile;
 
 /// A port of the loopback interface that leads to another one.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ pub enum Flow {
     Silent,
     /// Bytes are forwarded after this number of milliseconds, which is half of a round trip.
     Slow(u64),
+    /// Bytes of the server are forwarded one by one, with this pause after each.
+    Drip(Duration),
+    /// This number of bytes of the server is forwarded on each connection, and then nothing.
+    SilentAfter(usize),
     /// Connections are closed, and new ones are closed at once.
     ForcedClose,
 }
@@ -94,8 +98,8 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::join!(
-            pass(from_client, to_server, flow.clone()),
-            pass(from_server, to_client, flow)
+            pass(from_client, to_server, flow.clone(), Side::Client),
+            pass(from_server, to_client, flow, Side::Server)
         );
     };
     tokio::select! {
@@ -104,19 +108,45 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flow: watch::Receiver<Flow>) {
+/// The side that sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut flow: watch::Receiver<Flow>,
+    side: Side,
+) {
     let mut bytes = vec![0; 16 * 1024];
+    let mut passed = 0;
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        let slow =
-            match flow.wait_for(|flow| matches!(flow, Flow::Open | Flow::Slow(_))).await.as_deref()
-            {
-                Ok(Flow::Slow(milliseconds)) => *milliseconds,
-                Ok(_) => 0,
-                Err(_) => return,
+        let mut rest = &bytes[..count];
+        while !rest.is_empty() {
+            let goes = |flow: &Flow| match *flow {
+                Flow::Open | Flow::Slow(_) | Flow::Drip(_) => true,
+                Flow::SilentAfter(most) => side == Side::Client || passed < most,
+                Flow::Silent | Flow::ForcedClose => false,
             };
-        tokio::time::sleep(Duration::from_millis(slow)).await;
-        if to.write_all(&bytes[..count]).await.is_err() {
-            return;
+            let Ok(flow) = flow.wait_for(goes).await.map(|flow| *flow) else { return };
+            let (pause, most) = match flow {
+                Flow::Slow(milliseconds) => (Duration::from_millis(milliseconds), rest.len()),
+                Flow::Drip(pause) if side == Side::Server => (pause, 1),
+                Flow::SilentAfter(most) if side == Side::Server => (Duration::ZERO, most - passed),
+                _ => (Duration::ZERO, rest.len()),
+            };
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let (now, later) = rest.split_at(most.min(rest.len()));
+            if to.write_all(now).await.is_err() {
+                return;
+            }
+            passed += now.len();
+            rest = later;
         }
     }
 }
