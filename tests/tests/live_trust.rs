@@ -407,8 +407,8 @@ async fn a_weak_signature_is_refused() {
     refused_as_weak(hostile.port, &ca).await;
 }
 
-/// A server with a short key is refused by the conformance suite. The key is not trusted as a single
-/// certificate either.
+/// A server with a short key is a case of the conformance suite. The key is not trusted as a
+/// single certificate either.
 #[test]
 fn a_short_key_is_refused() {
     let (leaf, _) = pki::weak(1024, "sha256");

@@ -1,7 +1,7 @@
 //! The server proves its identity before anything is sent to it.
 
 use backing_services_runtime::posture::TrustPosture;
-use backing_services_runtime::{BackingServices as _, Service};
+use backing_services_runtime::{AttachError, BackingServices as _, Service};
 
 use crate::authority::{NAMES, SUBJECT};
 use crate::conformance::attempt::problems;
@@ -133,13 +133,17 @@ pub(super) async fn assert_refused<S: Subject>(
     pretender: &Hostile,
     variables: &Variables,
     rule: &str,
-) {
+) -> AttachError {
     let error = refused::<Patient<S::Service>>(variables, SOON).await;
     assert_eq!(problems(&error), [rule], "{error}");
     pretender.assert_all_closed().await;
-    let heard = pretender.heard();
-    assert!(!heard.is_empty(), "it was dialled");
-    for heard in heard {
+    assert!(!pretender.heard().is_empty(), "it was dialled");
+    assert_nothing_was_sent(pretender);
+    error
+}
+
+pub(super) fn assert_nothing_was_sent(pretender: &Hostile) {
+    for heard in pretender.heard() {
         assert!(heard.secret.is_empty(), "it was sent {} bytes", heard.secret.len());
         assert!(canary::find(&heard.plain).is_none(), "it was sent the password");
     }
