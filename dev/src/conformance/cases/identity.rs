@@ -7,7 +7,9 @@ use crate::authority::{NAMES, SUBJECT};
 use crate::conformance::attempt::problems;
 use crate::conformance::canary;
 use crate::conformance::hostile::Hostile;
+use crate::conformance::journal;
 use crate::conformance::pki::{self, Authority, Leaf};
+use crate::conformance::relay::Relay;
 use crate::conformance::stage::{self, Fixture as _, Hasty, LIMIT, Patient, SOON, Stage, refused};
 use crate::conformance::subject::{Setup, Subject, Variables};
 use crate::folder::Folder;
@@ -35,6 +37,10 @@ pub(super) async fn attach<S: Subject>(stage: &Stage<S>) {
     shop.subject().health().await.expect_err("it is detached");
     S::work(&kept).await.expect_err("a clone of the client works no longer");
     relay.assert_all_closed().await;
+
+    // The certificate is valid for the address, too.
+    let shop: Patient<S::Service> = stage::attach(&variables.by_address()).await.unwrap();
+    shop.detach().await;
 }
 
 pub(super) async fn wrong_authority<S: Subject>(stage: &Stage<S>) {
@@ -83,9 +89,17 @@ pub(super) async fn tls_1_1_only<S: Subject>(stage: &Stage<S>) {
 pub(super) async fn plaintext_only<S: Subject>(stage: &Stage<S>) {
     let server = S::start(Setup { leaf: None, client_ca: None }).unwrap();
     let variables = stage.trusting(S::account(&server)).with_parameters("connect_timeout=1");
+    let relay = Relay::to(S::port(&server));
+    let variables = variables.at(S::port(&server), relay.port);
     let error = refused::<Hasty<S::Service>>(&variables, LIMIT).await;
     let problems = problems(&error);
     assert!(problems.len() == 1 && S::PLAINTEXT.contains(&problems[0]), "{error}");
+    assert!(relay.accepted() <= S::DIALS, "there is no second try");
+    let without_tls = error.to_string().contains("does not speak TLS");
+    assert_eq!(without_tls, problems == ["obsolete_tls"], "{error}");
+    // A developer's own server is the usual one without TLS.
+    let way_out = format!("a debug build also accepts {}", S::WITHOUT_TLS);
+    assert_eq!(error.to_string().contains(&way_out), cfg!(debug_assertions), "{error}");
 }
 
 pub(super) async fn about_to_expire<S: Subject>(stage: &Stage<S>) {
@@ -97,6 +111,9 @@ pub(super) async fn about_to_expire<S: Subject>(stage: &Stage<S>) {
     let finding = findings.find(|finding| finding.rule().name == "certificate_expiry");
     let finding = finding.expect("a warning");
     assert!(!finding.is_denied() && finding.message().contains("3 days"), "{finding}");
+    let text = journal::text();
+    let mut lines = text.lines();
+    assert!(lines.any(|line| line.contains("WARN") && line.contains("certificate_expiry")));
     shop.detach().await;
 }
 
@@ -138,10 +155,10 @@ pub(super) async fn assert_refused<S: Subject>(
     assert_eq!(problems(&error), [rule], "{error}");
     pretender.assert_all_closed().await;
     let heard = pretender.heard();
-    assert!(!heard.is_empty(), "it was dialled");
+    assert!((1..=S::DIALS).contains(&heard.len()), "it is dialled, and there is no second try");
     for heard in heard {
         assert!(heard.secret.is_empty(), "it was sent {} bytes", heard.secret.len());
-        assert!(canary::find(&heard.plain).is_none(), "it was sent the password");
+        variables.assert_none_in(&heard.plain);
     }
 }
 
