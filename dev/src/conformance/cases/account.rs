@@ -22,6 +22,7 @@ pub(super) async fn wrong_password<S: Subject>(stage: &Stage<S>) {
     let variables = variables.with("PASSWORD", WRONG_PASSWORD);
     let error = refused::<Patient<S::Service>>(&variables, SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"], "{error}");
+    assert!(error.to_string().to_lowercase().contains("password"), "{error}");
     relay.assert_all_closed().await;
     // A second try may lock the account.
     assert!(relay.accepted() <= 2 * enough, "there is no second try");

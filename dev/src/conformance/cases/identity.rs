@@ -1,5 +1,7 @@
 //! The server proves its identity before anything is sent to it.
 
+use std::process::Stdio;
+
 use backing_services_runtime::posture::TrustPosture;
 use backing_services_runtime::{BackingServices as _, Service};
 
@@ -14,7 +16,7 @@ use crate::conformance::stage::{self, Fixture as _, Hasty, LIMIT, Patient, SOON,
 use crate::conformance::subject::{Setup, Subject, Variables};
 use crate::folder::Folder;
 use crate::port;
-use crate::process::Process;
+use crate::process::{Process, unprivileged};
 
 pub(super) async fn attach<S: Subject>(stage: &Stage<S>) {
     let (relay, variables) = stage.relayed();
@@ -84,6 +86,7 @@ pub(super) async fn tls_1_1_only<S: Subject>(stage: &Stage<S>) {
     let error = refused::<Patient<S::Service>>(&server.before(stage), SOON).await;
     assert_eq!(problems(&error), ["obsolete_tls"], "{error}");
     server.assert_nothing_was_sent();
+    server.assert_speaks_tls_1_1();
 }
 
 pub(super) async fn plaintext_only<S: Subject>(stage: &Stage<S>) {
@@ -195,6 +198,16 @@ impl OpenSsl {
             Ok(None)
         });
         stage.at(before.port)
+    }
+
+    /// It does, with a client that accepts it.
+    fn assert_speaks_tls_1_1(&self) {
+        let address = format!("127.0.0.1:{}", self.port);
+        let mut client = unprivileged("openssl");
+        client.args(["s_client", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-connect", &address]);
+        let output = client.stdin(Stdio::null()).output().unwrap();
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.contains("TLSv1.1"), "{output}");
     }
 
     /// It prints what it is sent.
