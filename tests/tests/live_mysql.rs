@@ -470,7 +470,7 @@ async fn without_tls_the_password_is_not_shown() {
         });
         let url = format!("mysql://{USER}@localhost:{}/{DATABASE}?ssl-mode=disabled", hostile.port);
         let error = refused::<Hasty>(
-            &[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
+            &[("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
             LIMIT,
         )
         .await;

@@ -590,7 +590,7 @@ async fn plaintext_to_a_loopback_address() {
     let server = server::Smtp::with(Authority::new("an unused authority"), None);
     let url = format!("smtp://{USER}@localhost:{}", server.port);
     let shop: Shop =
-        attach(&[("SHOP_MAIL_URL", &url), ("SHOP_MAIL_PASSWORD", PASSWORD)]).await.unwrap();
+        attach(&[("SHOP_MAIL_URL", url.as_str()), ("SHOP_MAIL_PASSWORD", PASSWORD)]).await.unwrap();
     assert!(shop.mail.posture().tls.is_none());
     shop.mail.client().send(message("in plain text")).await.unwrap();
     server.assert_delivered("Subject: in plain text").await;

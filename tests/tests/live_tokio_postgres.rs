@@ -592,7 +592,7 @@ async fn without_tls_there_is_still_a_proof() {
         let url =
             format!("postgres://{USER}@localhost:{}/{DATABASE}?sslmode=disable", hostile.port);
         let error = refused::<Hasty>(
-            &[("SHOP_ORDERS_URL", &url), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
+            &[("SHOP_ORDERS_URL", url.as_str()), ("SHOP_ORDERS_PASSWORD", PASSWORD)],
             LIMIT,
         )
         .await;

@@ -388,7 +388,7 @@ async fn the_strict_service_for_postgresql_refuses_a_certificate_that_no_authori
 async fn refused_as_weak(port: u16, ca: &str) {
     let url = format!("rediss://{USER}@localhost:{port}");
     let error = attempt::attach::<Services>(&[
-        ("CACHE_URL", &url),
+        ("CACHE_URL", url.as_str()),
         ("CACHE_PASSWORD", PASSWORD),
         ("CACHE_CA", ca),
     ])
