@@ -190,3 +190,22 @@ impl fmt::Debug for Variables {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_before_tls_is_found() {
+        let by_locator = Variables::new("postgres://winkelier@localhost:5432/magazijn");
+        let by_variable = Variables::new("https://localhost/magazijn").with("USER", "winkelier");
+        for variables in [by_locator, by_variable] {
+            variables.assert_none_in(b"\x16\x03\x01 localhost");
+            for name in ["winkelier", "magazijn", canary::PASSWORD] {
+                let plain = format!("\0user\0{name}\0");
+                let found = std::panic::catch_unwind(|| variables.assert_none_in(plain.as_bytes()));
+                assert!(found.is_err(), "{name}");
+            }
+        }
+    }
+}

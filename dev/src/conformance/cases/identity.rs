@@ -12,7 +12,7 @@ use crate::conformance::hostile::Hostile;
 use crate::conformance::journal;
 use crate::conformance::pki::{self, Authority, Leaf};
 use crate::conformance::relay::Relay;
-use crate::conformance::stage::{self, Fixture as _, Hasty, LIMIT, Patient, SOON, Stage, refused};
+use crate::conformance::stage::{self, Fixture as _, Patient, SOON, Stage, refused};
 use crate::conformance::subject::{Setup, Subject, Variables};
 use crate::folder::Folder;
 use crate::port;
@@ -91,10 +91,10 @@ pub(super) async fn tls_1_1_only<S: Subject>(stage: &Stage<S>) {
 
 pub(super) async fn plaintext_only<S: Subject>(stage: &Stage<S>) {
     let server = S::start(Setup { leaf: None, client_ca: None }).unwrap();
-    let variables = stage.trusting(S::account(&server)).with_parameters("connect_timeout=1");
+    let variables = stage.trusting(S::account(&server)).with_parameters("connect_timeout=3");
     let relay = Relay::to(S::port(&server));
     let variables = variables.at(S::port(&server), relay.port);
-    let error = refused::<Hasty<S::Service>>(&variables, LIMIT).await;
+    let error = refused::<Patient<S::Service>>(&variables, SOON).await;
     let problems = problems(&error);
     assert!(problems.len() == 1 && S::PLAINTEXT.contains(&problems[0]), "{error}");
     assert!(relay.accepted() <= S::DIALS, "there is no second try");
