@@ -30,7 +30,8 @@ impl S3 {
         Self::configured(authority, &leaf, None)
     }
 
-    /// A server with this certificate, which requires a client certificate of this authority if there is one.
+    /// A server with this certificate, which requires a client certificate of this authority if
+    /// there is one.
     #[must_use]
     pub fn configured(authority: Authority, leaf: &Leaf, client_ca: Option<&str>) -> Self {
         let folder = Folder::new("s3");

@@ -17,10 +17,10 @@ use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
+use backing_services_tests::variables::{self, Variables};
 use backing_services_tests::{
     amqp, etcd, https, journal, mariadb, nats, postgres, redis, s3, smtp,
 };
-use backing_services_tests::variables::{self, Variables};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -70,11 +70,9 @@ macro_rules! driver {
 
                 // A server with another authority's certificate is refused.
                 let other = Authority::new("the tests' authority").pem();
-                let error =
-                    refused::<Shop>(&variables(url.clone(), PASSWORD, other), SOON).await;
+                let error = refused::<Shop>(&variables(url.clone(), PASSWORD, other), SOON).await;
                 assert_eq!(problems(&error), ["unverified_tls"], "{error}");
-                let error =
-                    refused::<Shop>(&variables(url, WRONG_PASSWORD, ca), SOON).await;
+                let error = refused::<Shop>(&variables(url, WRONG_PASSWORD, ca), SOON).await;
                 assert_eq!(problems(&error), ["authentication_failed"], "{error}");
                 journal::assert_silent();
             }
@@ -193,8 +191,7 @@ async fn object_store_logs_no_password_and_refuses_another_server() {
     shop.invoices.health().await.unwrap();
     shop.detach().await;
     let other = Authority::new("the tests' authority").pem();
-    let error =
-        refused::<Invoices>(&invoices(server.endpoint(), PASSWORD, other), SOON).await;
+    let error = refused::<Invoices>(&invoices(server.endpoint(), PASSWORD, other), SOON).await;
     assert_eq!(problems(&error), ["unverified_tls"], "{error}");
     let wrong = invoices(server.endpoint(), WRONG_PASSWORD, server.server.authority.pem());
     let error = refused::<Invoices>(&wrong, SOON).await;
@@ -207,7 +204,12 @@ async fn configuration(
     password: &str,
     ca: String,
 ) -> Result<Etcd, AttachError> {
-    let variables = variables::of("CONFIG", format!("https://{}@localhost:{}{}", etcd::USER, server.port, etcd::PREFIX), password, ca);
+    let variables = variables::of(
+        "CONFIG",
+        format!("https://{}@localhost:{}{}", etcd::USER, server.port, etcd::PREFIX),
+        password,
+        ca,
+    );
     Etcd::connect(&Environment::from_iter(variables), "CONFIG").await
 }
 
