@@ -6,7 +6,7 @@ use backing_services_dev::program::Programs;
 use backing_services_dev::server::amqp;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
-use crate::pki::{Authority, Leaf};
+use crate::pki::Authority;
 
 /// The application's user. It has every permission on objects whose names begin with `orders`, and
 /// no other.
@@ -17,15 +17,6 @@ pub const ADMIN: &str = "opperbaas";
 
 /// A virtual host besides `/`.
 pub const HOST: &str = "winkel/noord";
-
-/// The options of a server.
-#[derive(Debug)]
-pub struct Options {
-    /// Its certificate.
-    pub leaf: Leaf,
-    /// The authority of the client certificates that it requests.
-    pub client_ca: String,
-}
 
 /// A server that can be stopped and started again.
 #[derive(Debug)]
@@ -54,16 +45,9 @@ impl Amqp {
     #[must_use]
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
-        let options = Options { leaf: authority.server(), client_ca: authority.pem() };
-        Self::with(authority, &options)
-    }
-
-    /// A server with these options.
-    #[must_use]
-    pub fn with(authority: Authority, options: &Options) -> Self {
         let options = amqp::Options {
-            leaf: options.leaf.clone(),
-            client_ca: options.client_ca.clone(),
+            leaf: authority.server(),
+            client_ca: authority.pem(),
             definitions: definitions(),
         };
         Self { server: amqp::Amqp::start(&Programs::installed(), &options).unwrap(), authority }

@@ -1,5 +1,4 @@
-//! Servers that repeat our own secret: their answers, and the variables of the fields that lead to
-//! them.
+//! The answers of servers that repeat our own secret.
 
 use std::io;
 
@@ -13,15 +12,6 @@ use crate::pki::Leaf;
 
 /// The account of every such server.
 pub const USER: &str = "winkelier";
-
-/// Variables of a struct.
-pub type Variables = Vec<(&'static str, String)>;
-
-/// The same variables, as an attempt takes them.
-#[must_use]
-pub fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
-}
 
 /// A password that no other test uses.
 #[must_use]
@@ -45,17 +35,6 @@ pub fn encodings(secret: &str) -> Vec<String> {
         STANDARD.encode(secret),
         STANDARD.encode(format!("\0{USER}\0{secret}")),
         URL_SAFE_NO_PAD.encode(format!("{USER}:{secret}")),
-    ]
-}
-
-/// Variables of a field.
-#[must_use]
-pub fn of(base: &'static str, locator: String, secret: &str, ca: &str) -> Variables {
-    let name = |ending: &str| -> &'static str { format!("SHOP_{base}{ending}").leak() };
-    vec![
-        (name("_URL"), locator),
-        (name("_PASSWORD"), secret.to_owned()),
-        (name("_CA"), ca.to_owned()),
     ]
 }
 

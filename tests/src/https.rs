@@ -58,13 +58,7 @@ impl Https {
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
         let leaf = authority.server();
-        Self::with(authority, &leaf)
-    }
-
-    /// A server with this certificate.
-    #[must_use]
-    pub fn with(authority: Authority, leaf: &Leaf) -> Self {
-        Self::serve(authority, leaf, app())
+        Self::serve(authority, &leaf, app())
     }
 
     /// A server that requests a client certificate, or does not.

@@ -26,6 +26,7 @@ pub mod process;
 pub mod redis;
 pub mod s3;
 pub mod smtp;
+pub mod variables;
 
 /// Checks that the document's code compiles.
 #[cfg(doctest)]

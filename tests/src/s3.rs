@@ -27,16 +27,11 @@ impl S3 {
     pub fn start() -> Self {
         let authority = Authority::new("the tests' authority");
         let leaf = authority.server();
-        Self::with(authority, &leaf)
+        Self::configured(authority, &leaf, None)
     }
 
-    /// A server with this certificate.
-    #[must_use]
-    pub fn with(authority: Authority, leaf: &Leaf) -> Self {
-        Self::configured(authority, leaf, None)
-    }
-
-    /// The same, which requires a client certificate of this authority if there is one.
+    /// A server with this certificate, which requires a client certificate of this authority if
+    /// there is one.
     #[must_use]
     pub fn configured(authority: Authority, leaf: &Leaf, client_ca: Option<&str>) -> Self {
         let folder = Folder::new("s3");

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use ::redis::AsyncCommands as _;
 use backing_services::{Amqp, BackingServices, Https, Nats, Redis, Resource, Smtp, TokioPostgres};
 use backing_services_tests::attempt::{attach, problems, refused};
-use backing_services_tests::echo::{USER, encodings, of, pairs, password, redis};
+use backing_services_tests::echo::{USER, encodings, password, redis};
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
+use backing_services_tests::variables;
 use backing_services_tests::{canary, journal};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -75,7 +76,12 @@ async fn a_certificate_that_names_the_secret_is_not_repeated() {
         // If the server consumes the first bytes, there is no handshake. Only PostgreSQL starts in
         // the clear.
         let error = refused::<Orders>(
-            &pairs(&of("ORDERS", format!("postgres://{USER}@localhost:{port}/shop"), &secret, &ca)),
+            &variables::of(
+                "SHOP_ORDERS",
+                format!("postgres://{USER}@localhost:{port}/shop"),
+                &secret,
+                &ca,
+            ),
             SOON,
         )
         .await;
@@ -93,32 +99,52 @@ async fn a_certificate_that_names_the_secret_is_not_repeated() {
         let port = hostile.port;
         let errors = [
             refused::<Sessions>(
-                &pairs(&of("SESSIONS", format!("rediss://{USER}@localhost:{port}"), &secret, &ca)),
+                &variables::of(
+                    "SHOP_SESSIONS",
+                    format!("rediss://{USER}@localhost:{port}"),
+                    &secret,
+                    &ca,
+                ),
                 SOON,
             )
             .await,
             refused::<Mail>(
-                &pairs(&of("MAIL", format!("smtps://{USER}@localhost:{port}"), &secret, &ca)),
+                &variables::of(
+                    "SHOP_MAIL",
+                    format!("smtps://{USER}@localhost:{port}"),
+                    &secret,
+                    &ca,
+                ),
                 SOON,
             )
             .await,
             refused::<Rates>(
-                &pairs(&of("RATES", format!("https://localhost:{port}/?health=x"), &secret, &ca)),
+                &variables::of(
+                    "SHOP_RATES",
+                    format!("https://localhost:{port}/?health=x"),
+                    &secret,
+                    &ca,
+                ),
                 SOON,
             )
             .await,
             refused::<Queue>(
-                &pairs(&of("QUEUE", format!("amqps://{USER}@localhost:{port}"), &secret, &ca)),
+                &variables::of(
+                    "SHOP_QUEUE",
+                    format!("amqps://{USER}@localhost:{port}"),
+                    &secret,
+                    &ca,
+                ),
                 SOON,
             )
             .await,
             refused::<Bus>(
-                &pairs(&of(
-                    "BUS",
+                &variables::of(
+                    "SHOP_BUS",
                     format!("tls://{USER}@localhost:{port}?tls_first=true"),
                     &secret,
                     &ca,
-                )),
+                ),
                 SOON,
             )
             .await,
@@ -150,8 +176,8 @@ async fn redis_that_repeats_the_secret_on_reconnect() {
             }
         });
         let locator = format!("rediss://{USER}@localhost:{}?response_timeout=1000", hostile.port);
-        let variables = of("SESSIONS", locator, &secret, &authority.pem());
-        let shop: Sessions = attach(&pairs(&variables)).await.unwrap();
+        let variables = variables::of("SHOP_SESSIONS", locator, &secret, authority.pem());
+        let shop: Sessions = attach(&variables).await.unwrap();
         let begin = Instant::now();
         let before = journal::text().matches("not connected again").count();
         while journal::text().matches("not connected again").count() == before {

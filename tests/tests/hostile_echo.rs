@@ -25,10 +25,10 @@ use backing_services::{
 };
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary;
-use backing_services_tests::echo::{USER, encodings, of, pairs, password, redis};
+use backing_services_tests::echo::{USER, encodings, password, redis};
 use backing_services_tests::hostile::{Hostile, Peer};
 use backing_services_tests::pki::Authority;
-use backing_services_tests::{https as server, journal};
+use backing_services_tests::{https as server, journal, variables};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lettre::{AsyncTransport as _, Message};
@@ -203,7 +203,9 @@ async fn redis_with_the_secret_as_version_or_long_error() {
         });
         let locator = format!("rediss://{USER}@localhost:{}?response_timeout=1000", hostile.port);
         let shop: Sessions =
-            attach(&pairs(&of("SESSIONS", locator, &secret, &authority.pem()))).await.unwrap();
+            attach(&variables::of("SHOP_SESSIONS", locator, &secret, authority.pem()))
+                .await
+                .unwrap();
         assert!(shop.sessions.posture().to_string().contains("(the password)"));
         canary::assert_error_silent(
             &shop.sessions.client().get::<_, String>("greeting").await.unwrap_err(),
@@ -252,14 +254,14 @@ async fn a_relay_that_repeats_the_secret() {
             });
             let locator =
                 format!("smtps://{USER}@localhost:{}?response_timeout=2000", hostile.port);
-            let variables = of("MAIL", locator, &secret, &authority.pem());
+            let variables = variables::of("SHOP_MAIL", locator, &secret, authority.pem());
             if code == "535" {
                 assert_eq!(
-                    problems(&refused::<Mail>(&pairs(&variables), SOON).await),
+                    problems(&refused::<Mail>(&variables, SOON).await),
                     ["authentication_failed"]
                 );
             } else {
-                let shop: Mail = attach(&pairs(&variables)).await.unwrap();
+                let shop: Mail = attach(&variables).await.unwrap();
                 let server = shop.mail.posture().server.clone().unwrap().to_string();
                 assert!(server.contains("(the"), "{server}");
                 match shop.mail.client().send(message()).await {
@@ -302,14 +304,14 @@ async fn an_api_that_repeats_a_former_secret() {
     let said = Arc::new(Mutex::new(first.clone()));
     let server = api(Authority::new("the tests' authority"), Arc::clone(&said));
     let with = |secret: &str| {
-        of(
-            "RATES",
+        variables::of(
+            "SHOP_RATES",
             format!("https://localhost:{}/?health=/health", server.port),
             secret,
-            &server.authority.pem(),
+            server.authority.pem(),
         )
     };
-    let shop: Rates = attach(&pairs(&with(&first))).await.unwrap();
+    let shop: Rates = attach(&with(&first)).await.unwrap();
     assert_eq!(shop.rates.posture().server.as_ref().unwrap().to_string(), "(the password)");
     shop.reattach(&Environment::from_iter(with(&second))).await.unwrap();
     for secret in [&first, &second] {
@@ -344,7 +346,7 @@ async fn a_secret_in_a_path_is_not_reported() {
         format!("services%2FT024BE7LD%2FB00000000%2F{token}"),
     ] {
         *said.lock().unwrap() = text;
-        let shop: Rates = attach(&pairs(&variables)).await.unwrap();
+        let shop: Rates = attach(&variables).await.unwrap();
         let posture = shop.rates.posture();
         assert_eq!(posture.endpoint, format!("https://localhost:{port}/"));
         assert_eq!(
@@ -364,7 +366,7 @@ async fn a_secret_in_a_path_is_not_reported() {
     }
     let mut away = variables.clone();
     away[0].1 = away[0].1.replace(&port.to_string(), "1");
-    let error = refused::<Rates>(&pairs(&away), SOON).await;
+    let error = refused::<Rates>(&away, SOON).await;
     assert_eq!(problems(&error), ["unreachable"]);
     journal::assert_silent();
 }
@@ -407,13 +409,13 @@ async fn a_broker_that_repeats_the_secret() {
                     Ok(Some(peer))
                 }
             });
-            let variables = of(
-                "QUEUE",
+            let variables = variables::of(
+                "SHOP_QUEUE",
                 format!("amqps://{USER}@localhost:{}/shop", hostile.port),
                 &secret,
-                &authority.pem(),
+                authority.pem(),
             );
-            let error = refused::<Queue>(&pairs(&variables), SOON).await;
+            let error = refused::<Queue>(&variables, SOON).await;
             assert_eq!(problems(&error), ["protocol"], "{error}");
             let heard = hostile.heard();
             let logged_in = heard.iter().any(|heard| canary::find(&heard.secret).is_some());

@@ -22,6 +22,7 @@ use backing_services_tests::hostile::postgres::{
 use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
 use backing_services_tests::pki::{Authority, Leaf};
+use backing_services_tests::variables::{self, Variables};
 
 const USER: &str = "shopkeeper";
 const DATABASE: &str = "shop_data";
@@ -65,11 +66,7 @@ where
     let leaf = Arc::new(authority.server());
     let hostile = Hostile::start(move |peer| script(peer, Arc::clone(&leaf)));
     let ca = authority.pem();
-    let error = refused::<T>(
-        &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
-        LIMIT,
-    )
-    .await;
+    let error = refused::<T>(&variables(&hostile, &ca), LIMIT).await;
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
     assert!(!heard.is_empty(), "no peer connected");
@@ -84,12 +81,13 @@ where
     (error, heard)
 }
 
-fn variables(hostile: &Hostile, ca: &str) -> [(&'static str, String); 3] {
-    [
-        ("SHOP_ORDERS_URL", format!("postgres://{USER}@localhost:{}/{DATABASE}", hostile.port)),
-        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_ORDERS_CA", ca.to_owned()),
-    ]
+fn variables(hostile: &Hostile, ca: &str) -> Variables {
+    variables::of(
+        "SHOP_ORDERS",
+        format!("postgres://{USER}@localhost:{}/{DATABASE}", hostile.port),
+        PASSWORD,
+        ca,
+    )
 }
 
 /// Before TLS, neither user nor database is named.
@@ -425,7 +423,6 @@ async fn a_flood_holds_the_driver_until_it_ends() {
     });
     let ca = authority.pem();
     let variables = variables(&hostile, &ca);
-    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let begin = Instant::now();
     let error = refused::<Hasty>(&variables, FLOOD + SOON).await;
     assert_eq!(problems(&error).len(), 1, "{error}");
@@ -451,9 +448,7 @@ async fn a_server_that_changes_its_mind_gets_the_password_from_the_driver() {
     });
     let ca = authority.pem();
     let variables = variables(&hostile, &ca);
-    let error =
-        refused::<Hasty>(&variables.each_ref().map(|(name, value)| (*name, value.as_str())), LIMIT)
-            .await;
+    let error = refused::<Hasty>(&variables, LIMIT).await;
     assert_eq!(error.failures().count(), 1, "{error}");
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
@@ -527,8 +522,7 @@ async fn the_servers_version_is_made_printable() {
     let ca = authority.pem();
     // The test that attaches everything checks that the posture's texts have no raw escapes.
     let variables = variables(&hostile, &ca);
-    let shop: Lenient =
-        attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str()))).await.unwrap();
+    let shop: Lenient = attach(&variables).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
     assert!(
@@ -552,10 +546,7 @@ async fn an_account_other_than_the_locators_is_a_remark() {
             Hostile::start(move |peer| answering(peer, Arc::clone(&leaf), Arc::clone(&answer)));
         let ca = authority.pem();
         let variables = variables(&hostile, &ca);
-        let shop: Lenient =
-            attach(&variables.each_ref().map(|(name, value)| (*name, value.as_str())))
-                .await
-                .unwrap();
+        let shop: Lenient = attach(&variables).await.unwrap();
         let posture = shop.orders.posture();
         assert_eq!(posture.account.as_deref(), Some(name));
         let remarks = posture

@@ -17,6 +17,7 @@ use backing_services_tests::hostile::redis::{commands, hello, serve};
 use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
 use backing_services_tests::pki::{Authority, Leaf};
+use backing_services_tests::variables::{self, Variables};
 
 const USER: &str = "shopkeeper";
 
@@ -41,18 +42,13 @@ struct Needy {
     sessions: Resource<Redis>,
 }
 
-fn variables(hostile: &Hostile, ca: &str) -> [(&'static str, String); 3] {
-    [
-        (
-            "SHOP_SESSIONS_URL",
-            format!(
-                "rediss://{USER}@localhost:{}?response_timeout=1000&max_reply=65536",
-                hostile.port
-            ),
-        ),
-        ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_SESSIONS_CA", ca.to_owned()),
-    ]
+fn variables(hostile: &Hostile, ca: &str) -> Variables {
+    variables::of(
+        "SHOP_SESSIONS",
+        format!("rediss://{USER}@localhost:{}?response_timeout=1000&max_reply=65536", hostile.port),
+        PASSWORD,
+        ca,
+    )
 }
 
 /// A server that plays a script, with a certificate that passes verification.
@@ -74,11 +70,7 @@ where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
 {
     let (hostile, ca) = hostile(script);
-    let error = refused::<Hasty>(
-        &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
-        LIMIT,
-    )
-    .await;
+    let error = refused::<Hasty>(&variables(&hostile, &ca), LIMIT).await;
     hostile.assert_all_closed().await;
     let heard = hostile.heard();
     assert_eq!(heard.len(), 1, "there is no second try");
@@ -381,10 +373,7 @@ async fn the_servers_version_is_made_printable() {
     let answers = Arc::new(vec![("HELLO", version.into_bytes())]);
     let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
     // The test that attaches everything checks that the posture's texts have no raw escapes.
-    let shop: Hasty =
-        attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())))
-            .await
-            .unwrap();
+    let shop: Hasty = attach(&variables(&hostile, &ca)).await.unwrap();
     assert!(
         shop.sessions.posture().server.as_ref().unwrap().version.contains("\\u{1b}[2J"),
         "{:?}",
@@ -402,11 +391,7 @@ async fn a_redirect_is_not_followed() {
         let redirect = format!("-{kind} 3999 127.0.0.1:{}\r\n", elsewhere.port).into_bytes();
         let answers = Arc::new(vec![("GET", redirect)]);
         let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
-        let shop: Hasty = attach(
-            &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
-        )
-        .await
-        .unwrap();
+        let shop: Hasty = attach(&variables(&hostile, &ca)).await.unwrap();
         let error = shop.sessions.client().get::<_, String>("greeting").await.unwrap_err();
         assert_eq!(error.code(), Some(kind));
         shop.detach().await;
@@ -418,10 +403,7 @@ async fn a_redirect_is_not_followed() {
 async fn a_reply_past_its_bound_ends_the_connection_and_nothing_else() {
     let answers = Arc::new(vec![("GET", b"$65537\r\n".to_vec())]);
     let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
-    let shop: Hasty =
-        attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())))
-            .await
-            .unwrap();
+    let shop: Hasty = attach(&variables(&hostile, &ca)).await.unwrap();
     assert!(shop.sessions.client().get::<_, String>("greeting").await.is_err());
     // The next command opens a connection again.
     let mut last = None;
@@ -458,11 +440,7 @@ async fn reconnecting_is_as_strict_as_connecting() {
             let login = b"-WRONGPASS invalid username-password pair\r\n".to_vec();
             answering(peer, leaf, Arc::new(vec![("PING", answer.into()), ("HELLO", login)])).await
         });
-        let shop: Hasty = attach(
-            &variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())),
-        )
-        .await
-        .unwrap();
+        let shop: Hasty = attach(&variables(&hostile, &ca)).await.unwrap();
         insist(&shop).await;
         let heard = hostile.heard();
         assert!((2..=most).contains(&heard.len()), "{answer:?}: {} connections", heard.len());
@@ -484,10 +462,7 @@ async fn a_reconnect_without_tls_sends_nothing() {
         peer.write("+PONG\r\n").await?;
         Ok(Some(peer))
     });
-    let shop: Hasty =
-        attach(&variables(&hostile, &ca).each_ref().map(|(name, value)| (*name, value.as_str())))
-            .await
-            .unwrap();
+    let shop: Hasty = attach(&variables(&hostile, &ca)).await.unwrap();
     insist(&shop).await;
     let heard = hostile.heard();
     assert!((2..=6).contains(&heard.len()), "{} connections in 2 s", heard.len());
@@ -517,11 +492,7 @@ async fn nonsense_about_the_account() {
         let answers = Arc::new(vec![("ACL DRYRUN", answer.clone().into_bytes())]);
         let (hostile, ca) = hostile(move |peer, leaf| answering(peer, leaf, Arc::clone(&answers)));
         let variables = variables(&hostile, &ca);
-        let error = refused::<Needy>(
-            &variables.each_ref().map(|(name, value)| (*name, value.as_str())),
-            LIMIT,
-        )
-        .await;
+        let error = refused::<Needy>(&variables, LIMIT).await;
         assert_eq!(problems(&error), [problem], "{answer:?}: {error}");
         assert!(!error.to_string().contains("owned"), "{error}");
         hostile.assert_all_closed().await;

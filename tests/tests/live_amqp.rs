@@ -7,16 +7,14 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use backing_services::posture::TrustPosture;
-use backing_services::problem::FailureKind;
-use backing_services::service::Refusal;
 use backing_services::{Amqp, BackingServices, Environment, Resource};
 use backing_services_tests::amqp::{self as server, ADMIN, HOST, USER};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
-use backing_services_tests::folder::Folder;
 use backing_services_tests::hostile::{Hostile, Peer};
 use backing_services_tests::pki::{self, Authority, Leaf};
 use backing_services_tests::relay::{Flow, Relay};
+use backing_services_tests::variables::{self, Variables};
 use backing_services_tests::{canary, journal};
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
@@ -35,37 +33,18 @@ struct Hasty {
     queue: Resource<Amqp>,
 }
 
-#[derive(BackingServices)]
-#[services(prefix = "SHOP", deadline = 20)]
-struct Waived {
-    #[service(allow(
-        superuser_account,
-        reason = "the vendor ships one account",
-        until = "2099-12-31"
-    ))]
-    queue: Resource<Amqp>,
-}
-
 /// No test here waits for a deadline unless it says so.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that the tests share, because it takes ten seconds to start.
 static SERVER: LazyLock<server::Amqp> = LazyLock::new(server::Amqp::start);
 
-fn as_user(port: u16, user: &str, password: &str, ca: String) -> Vec<(&'static str, String)> {
-    vec![
-        ("SHOP_QUEUE_URL", format!("amqps://{user}@localhost:{port}")),
-        ("SHOP_QUEUE_PASSWORD", password.to_owned()),
-        ("SHOP_QUEUE_CA", ca),
-    ]
+fn as_user(port: u16, user: &str, password: &str, ca: String) -> Variables {
+    variables::of("SHOP_QUEUE", format!("amqps://{user}@localhost:{port}"), password, ca)
 }
 
-fn variables() -> Vec<(&'static str, String)> {
+fn variables() -> Variables {
     as_user(SERVER.port, USER, PASSWORD, SERVER.authority.pem())
-}
-
-fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 /// The rules that a locator violates at load.
@@ -115,7 +94,7 @@ fn locators() {
 
 #[tokio::test]
 async fn attaches_and_the_posture_is_true() {
-    let shop: Shop = attach(&pairs(&variables())).await.unwrap();
+    let shop: Shop = attach(&variables()).await.unwrap();
     let posture = shop.queue.posture();
     let tls = posture.tls.as_ref().unwrap();
     assert_eq!(tls.version, "TLS 1.3");
@@ -177,22 +156,11 @@ async fn attaches_and_the_posture_is_true() {
 }
 
 #[tokio::test]
-async fn detaching_leaves_no_connection() {
-    let shop: Shop =
-        attach(&pairs(&as_user(SERVER.port, "vertrekker", PASSWORD, SERVER.authority.pem())))
-            .await
-            .unwrap();
-    assert_eq!(SERVER.connections_of("vertrekker"), 1);
-    shop.detach().await;
-    SERVER.assert_no_connection_of("vertrekker");
-}
-
-#[tokio::test]
 async fn virtual_hosts() {
     let mut variables = variables();
     for path in ["", "/", "/%2F", "/winkel%2Fnoord"] {
         variables[0].1 = format!("{}{path}", SERVER.locator());
-        let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+        let shop: Shop = attach(&variables).await.unwrap();
         let expected = if path.ends_with("noord") { HOST } else { "/" };
         assert_eq!(
             shop.queue.client().connection().await.unwrap().status().vhost().as_str(),
@@ -200,32 +168,33 @@ async fn virtual_hosts() {
         );
         shop.detach().await;
     }
+    let parts = [
+        ("SHOP_QUEUE_HOST", "localhost".to_owned()),
+        ("SHOP_QUEUE_PORT", SERVER.port.to_string()),
+        ("SHOP_QUEUE_DATABASE", HOST.to_owned()),
+        ("SHOP_QUEUE_USER", USER.to_owned()),
+    ];
+    let shop: Shop = attach(&[&parts[..], &variables[1..]].concat()).await.unwrap();
+    shop.detach().await;
     variables[0].1 = format!("{}/absent-host", SERVER.locator());
-    let error = refused::<Shop>(&pairs(&variables), SOON).await;
+    let error = refused::<Shop>(&variables, SOON).await;
     assert_eq!(problems(&error), ["unavailable"]);
     assert!(
         error.to_string().contains("no such virtual host")
             && !error.to_string().contains("absent-host"),
         "{error}"
     );
-    let unknown_user = refused::<Shop>(
-        &pairs(&as_user(SERVER.port, "nergens", PASSWORD, SERVER.authority.pem())),
-        SOON,
-    )
-    .await;
+    let unknown_user =
+        refused::<Shop>(&as_user(SERVER.port, "nergens", PASSWORD, SERVER.authority.pem()), SOON)
+            .await;
     assert_eq!(problems(&unknown_user), ["unavailable"]);
 }
 
 #[tokio::test]
-async fn refused_logins() {
-    for (user, password) in [(USER, WRONG_PASSWORD), ("stranger", PASSWORD)] {
-        let error = refused::<Shop>(
-            &pairs(&as_user(SERVER.port, user, password, SERVER.authority.pem())),
-            SOON,
-        )
-        .await;
-        assert_eq!(problems(&error), ["authentication_failed"], "{user}");
-    }
+async fn an_unknown_user_is_refused() {
+    let stranger = as_user(SERVER.port, "stranger", PASSWORD, SERVER.authority.pem());
+    let error = refused::<Shop>(&stranger, SOON).await;
+    assert_eq!(problems(&error), ["authentication_failed"]);
 }
 
 #[tokio::test]
@@ -236,23 +205,12 @@ async fn an_administrator_is_refused() {
         ("lezer", PASSWORD, "may read everything"),
         ("schrijver", PASSWORD, "may write everything"),
     ] {
-        let error = refused::<Shop>(
-            &pairs(&as_user(SERVER.port, user, password, SERVER.authority.pem())),
-            SOON,
-        )
-        .await;
+        let error =
+            refused::<Shop>(&as_user(SERVER.port, user, password, SERVER.authority.pem()), SOON)
+                .await;
         assert_eq!(problems(&error), ["superuser_account"], "{user}");
         assert!(error.to_string().contains(power), "{error}");
     }
-    let shop: Waived =
-        attach(&pairs(&as_user(SERVER.port, ADMIN, ADMIN_PASSWORD, SERVER.authority.pem())))
-            .await
-            .unwrap();
-    assert!(rules(&shop.queue.posture().findings).contains(&"superuser_account"));
-    let waived =
-        shop.queue.posture().findings.iter().find_map(backing_services::Finding::waived_because);
-    assert_eq!(waived, Some("the vendor ships one account"));
-    shop.detach().await;
 }
 
 #[tokio::test]
@@ -265,98 +223,11 @@ async fn a_client_certificate_logs_in() {
             ("SHOP_QUEUE_CLIENT_KEY", leaf.key.clone()),
         ]
     };
-    let shop: Shop =
-        attach(&pairs(&login(&SERVER.authority.client("met_certificaat")))).await.unwrap();
+    let shop: Shop = attach(&login(&SERVER.authority.client("met_certificaat"))).await.unwrap();
     assert_eq!(shop.queue.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
-    let unknown = refused::<Shop>(&pairs(&login(&SERVER.authority.client("stranger"))), SOON).await;
+    let unknown = refused::<Shop>(&login(&SERVER.authority.client("stranger")), SOON).await;
     assert_eq!(problems(&unknown), ["authentication_failed"]);
-    let self_made = Authority::new("the tests' authority").client("met_certificaat");
-    assert_eq!(
-        problems(&refused::<Shop>(&pairs(&login(&self_made)), SOON).await),
-        ["authentication_failed"]
-    );
-}
-
-#[tokio::test]
-async fn wrong_authority() {
-    let mut variables = variables();
-    variables[2].1 = Authority::new("the tests' authority").pem();
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables[..2]), SOON).await), ["unverified_tls"]);
-}
-
-#[tokio::test]
-async fn plaintext_only() {
-    let error = refused::<Shop>(
-        &pairs(&as_user(SERVER.plain_port, USER, PASSWORD, SERVER.authority.pem())),
-        SOON,
-    )
-    .await;
-    assert_eq!(problems(&error), ["obsolete_tls"]);
-    let text = error.to_string();
-    assert!(text.contains("does not speak TLS"), "{text}");
-    assert!(text.contains("also accepts the scheme without TLS"), "{text}");
-}
-
-#[tokio::test]
-async fn values_come_from_files_and_parts() {
-    let folder = Folder::of_values("values");
-    let variables = [
-        ("SHOP_QUEUE_HOST", "localhost".to_owned()),
-        ("SHOP_QUEUE_PORT", SERVER.port.to_string()),
-        ("SHOP_QUEUE_DATABASE", HOST.to_owned()),
-        ("SHOP_QUEUE_USER", USER.to_owned()),
-        (
-            "SHOP_QUEUE_PASSWORD_FILE",
-            folder.write("password", &format!("{PASSWORD}\n")).display().to_string(),
-        ),
-        (
-            "SHOP_QUEUE_CA_FILE",
-            folder.write("ca.pem", &SERVER.authority.pem()).display().to_string(),
-        ),
-    ];
-    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
-    shop.detach().await;
-}
-
-#[tokio::test]
-async fn nothing_listens() {
-    let port = backing_services_tests::port::free();
-    let error =
-        refused::<Shop>(&pairs(&as_user(port, USER, PASSWORD, SERVER.authority.pem())), SOON).await;
-    assert_eq!(problems(&error), ["unreachable"]);
-}
-
-#[tokio::test]
-async fn health_reports_a_network_that_fails_and_comes_back() {
-    let relay = Relay::to(SERVER.port);
-    let shop: Shop =
-        attach(&pairs(&as_user(relay.port, USER, PASSWORD, SERVER.authority.pem()))).await.unwrap();
-    assert_eq!(relay.accepted(), 1, "one connection, and no other before it");
-    relay.set(Flow::Silent);
-    let begin = Instant::now();
-    let Err(Refusal::Failure(failure)) = shop.queue.health().await else {
-        panic!("it is not well")
-    };
-    assert_eq!(failure.kind(), FailureKind::TimedOut);
-    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
-
-    relay.set(Flow::ForcedClose);
-    let begin = Instant::now();
-    let refusal = shop.queue.health().await.unwrap_err();
-    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
-    canary::assert_error_silent(&refusal);
-
-    relay.set(Flow::Open);
-    let begin = Instant::now();
-    while shop.queue.health().await.is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(25), "it does not come back");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    shop.queue.client().create_channel().await.unwrap();
-    shop.detach().await;
-    journal::assert_silent();
 }
 
 /// An attempt to connect again has `connect_timeout` for all of its steps, and outlives the call
@@ -367,7 +238,7 @@ async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
     let relay = Relay::to(server.port);
     let mut variables = as_user(relay.port, USER, PASSWORD, AUTHORITY.pem());
     variables[0].1 += "?connect_timeout=2";
-    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
+    let shop: Shop = attach(&variables).await.unwrap();
     let lose = async || {
         relay.set(Flow::ForcedClose);
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -407,9 +278,8 @@ async fn an_attempt_to_connect_again_is_bounded_and_outlives_its_call() {
 #[tokio::test]
 async fn a_server_that_stops_and_then_has_another_password() {
     let mut server = server::Amqp::start();
-    let shop: Shop = attach(&pairs(&as_user(server.port, USER, PASSWORD, server.authority.pem())))
-        .await
-        .unwrap();
+    let shop: Shop =
+        attach(&as_user(server.port, USER, PASSWORD, server.authority.pem())).await.unwrap();
     shop.queue.health().await.unwrap();
     server.stop();
     let refusal = shop.queue.health().await.unwrap_err();
@@ -558,7 +428,7 @@ async fn serve_as(
     }
 }
 
-fn pretended(hostile: &Hostile) -> Vec<(&'static str, String)> {
+fn pretended(hostile: &Hostile) -> Variables {
     as_user(hostile.port, USER, PASSWORD, AUTHORITY.pem())
 }
 
@@ -572,91 +442,19 @@ fn assert_nothing_in_the_clear(hostile: &Hostile) {
     }
 }
 
-/// The same on a real server. Each one takes ten seconds to start, so they run side by side.
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_certificates_of_a_real_server() {
-    let attempts = [
-        (AUTHORITY.expired(), "certificate_expiry"),
-        (AUTHORITY.other_host(), "unverified_tls"),
-        (pki::self_signed(), "unverified_tls"),
-    ]
-    .map(|(leaf, expected)| {
-        tokio::spawn(async move {
-            let start = move || {
-                server::Amqp::with(
-                    Authority::new("unused"),
-                    &server::Options { leaf, client_ca: AUTHORITY.pem() },
-                )
-            };
-            let server = tokio::task::spawn_blocking(start).await.expect("a server");
-            let variables = as_user(server.port, USER, PASSWORD, AUTHORITY.pem());
-            let error = refused::<Shop>(&pairs(&variables), SOON).await;
-            assert_eq!(problems(&error), [expected], "{error}");
-            // RabbitMQ logs this for every connection whose TLS handshake is complete.
-            assert!(!server.log().contains("accepting AMQP connection"), "it was spoken to");
-            tokio::task::spawn_blocking(move || drop(server)).await.expect("it stops");
-        })
-    });
-    for attempt in attempts {
-        attempt.await.expect("it is refused");
-    }
-}
-
 #[tokio::test]
-async fn certificates_that_do_not_pass() {
-    for (leaf, expected) in [
-        (AUTHORITY.expired(), "certificate_expiry"),
-        (AUTHORITY.other_host(), "unverified_tls"),
-        (pki::self_signed(), "unverified_tls"),
-    ] {
+async fn a_server_that_does_not_answer_a_method() {
+    for silent in [(10, 11), (10, 40), (20, 10)] {
         let hostile = Hostile::start(move |peer| {
-            let leaf = leaf.clone();
-            async move {
-                let mut peer = peer.encrypt(&leaf).await?;
-                peer.drain().await;
-                Ok(None)
-            }
-        });
-        let error = refused::<Shop>(&pairs(&pretended(&hostile)), SOON).await;
-        assert_eq!(problems(&error), [expected]);
-        hostile.assert_all_closed().await;
-        assert_nothing_in_the_clear(&hostile);
-        assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()), "it was told nothing");
-    }
-}
-
-#[tokio::test]
-async fn pins() {
-    let hostile = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
-    let mut variables = pretended(&hostile);
-    variables[2] = ("SHOP_QUEUE_PIN", LEAF.pin().unwrap());
-    let shop: Shop = attach(&pairs(&variables)).await.unwrap();
-    assert_eq!(shop.queue.posture().tls.as_ref().unwrap().trust, TrustPosture::PinnedKey);
-    shop.detach().await;
-    variables[2].1 = pki::self_signed().pin().unwrap();
-    assert_eq!(problems(&refused::<Shop>(&pairs(&variables), SOON).await), ["unverified_tls"]);
-}
-
-#[tokio::test]
-async fn servers_that_never_answer() {
-    for step in 0..5 {
-        let hostile = Hostile::start(move |peer| async move {
-            if step == 0 {
-                return Ok(Some(peer));
-            }
-            let silent = [(0, 0), (0, 0), (10, 11), (10, 40), (20, 10)][step];
-            if step == 1 {
-                return Ok(Some(peer.encrypt(&LEAF).await?));
-            }
-            serve(peer, tune(0, 131_072, 60), move |_, id| (id == silent).then(Vec::new)).await
+            serve(peer, tune(0, 131_072, 60), move |_, id| (id == silent).then(Vec::new))
         });
         let begin = Instant::now();
-        let error = refused::<Hasty>(&pairs(&pretended(&hostile)), Duration::from_secs(4)).await;
+        let error = refused::<Hasty>(&pretended(&hostile), Duration::from_secs(4)).await;
         assert!(
             begin.elapsed() >= Duration::from_millis(1900),
             "it has the time that it was given"
         );
-        assert_eq!(problems(&error), ["timed_out"], "{step}");
+        assert_eq!(problems(&error), ["timed_out"], "{silent:?}");
         // The driver's thread does not keep waiting.
         hostile.assert_all_closed().await;
         assert_nothing_in_the_clear(&hostile);
@@ -670,7 +468,7 @@ async fn a_servers_tuning_raises_no_limit() {
     {
         let hostile =
             Hostile::start(move |peer| serve(peer, tune(channels, frame, heartbeat), |_, _| None));
-        match attach::<Shop>(&pairs(&pretended(&hostile))).await {
+        match attach::<Shop>(&pretended(&hostile)).await {
             Ok(shop) => {
                 let connection = shop.queue.client().connection().await.unwrap();
                 let configuration = connection.configuration();
@@ -728,7 +526,7 @@ async fn bad_bytes_instead_of_a_greeting() {
                 Ok(Some(peer))
             }
         });
-        let error = refused::<Shop>(&pairs(&pretended(&hostile)), SOON).await;
+        let error = refused::<Shop>(&pretended(&hostile), SOON).await;
         let liked = expected.is_empty();
         assert_eq!(
             problems(&error),
@@ -794,7 +592,7 @@ async fn bad_bytes_instead_of_an_answer() {
                 (id == at).then(|| said.collect())
             })
         });
-        let error = refused::<Shop>(&pairs(&pretended(&hostile)), SOON).await;
+        let error = refused::<Shop>(&pretended(&hostile), SOON).await;
         assert_eq!(problems(&error), [expected], "{name}: {error}");
         hostile.assert_all_closed().await;
         assert_nothing_in_the_clear(&hostile);
@@ -831,7 +629,7 @@ async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
         let hostile = Hostile::start(move |peer| {
             serve_as(start_of(product), peer, tune(0, 131_072, 60), |_, _| None)
         });
-        let shop: Shop = attach(&pairs(&pretended(&hostile))).await.unwrap();
+        let shop: Shop = attach(&pretended(&hostile)).await.unwrap();
         let posture = shop.queue.posture();
         let says = |what: &str| posture.remarks.iter().any(|remark| remark.contains(what));
         assert!(
@@ -850,7 +648,7 @@ async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
         hostile.assert_all_closed().await;
 
         // Privileges that cannot be compared do not pass. That needs no question either.
-        let error = refused::<Needy>(&pairs(&pretended(&hostile)), SOON).await;
+        let error = refused::<Needy>(&pretended(&hostile), SOON).await;
         assert_eq!(problems(&error), ["missing_privileges"], "{error}");
         assert!(error.to_string().contains("the broker is not RabbitMQ"), "{error}");
         hostile.assert_all_closed().await;
@@ -862,7 +660,7 @@ async fn a_broker_that_is_not_rabbitmq_is_not_tried() {
     }
     // RabbitMQ itself is tried.
     let hostile = Hostile::start(|peer| serve(peer, tune(0, 131_072, 60), |_, _| None));
-    let shop: Shop = attach(&pairs(&pretended(&hostile))).await.unwrap();
+    let shop: Shop = attach(&pretended(&hostile)).await.unwrap();
     assert!(
         shop.queue
             .posture()
@@ -897,7 +695,7 @@ async fn a_server_that_drops_the_connection() {
             };
             tokio::select! { served = served => served, cut = cut => cut }
         });
-        let error = refused::<Shop>(&pairs(&pretended(&hostile)), SOON).await;
+        let error = refused::<Shop>(&pretended(&hostile), SOON).await;
         assert_eq!(problems(&error), ["unreachable"], "{at:?}");
         assert_nothing_in_the_clear(&hostile);
     }

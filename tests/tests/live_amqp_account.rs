@@ -9,6 +9,7 @@ use backing_services::{Amqp, BackingServices, Resource};
 use backing_services_tests::amqp as server;
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::PASSWORD;
+use backing_services_tests::variables::{self, Variables};
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
@@ -24,25 +25,22 @@ const SOON: Duration = Duration::from_secs(10);
 
 static SERVER: LazyLock<server::Amqp> = LazyLock::new(server::Amqp::start);
 
-fn variables(user: &str, host: &str) -> Vec<(&'static str, String)> {
-    vec![
-        ("SHOP_QUEUE_URL", format!("amqps://{user}@localhost:{}/{host}", SERVER.port)),
-        ("SHOP_QUEUE_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_QUEUE_CA", SERVER.authority.pem()),
-    ]
-}
-
-fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+fn variables(user: &str, host: &str) -> Variables {
+    variables::of(
+        "SHOP_QUEUE",
+        format!("amqps://{user}@localhost:{}/{host}", SERVER.port),
+        PASSWORD,
+        SERVER.authority.pem(),
+    )
 }
 
 async fn attached(user: &str, host: &str) -> Shop {
-    attach(&pairs(&variables(user, host))).await.unwrap_or_else(|error| panic!("{user}: {error}"))
+    attach(&variables(user, host)).await.unwrap_or_else(|error| panic!("{user}: {error}"))
 }
 
 /// Returns the message and the help of the only finding in the report.
 async fn only(user: &str, rule: &str) -> (String, String) {
-    let error = refused::<Shop>(&pairs(&variables(user, "")), SOON).await;
+    let error = refused::<Shop>(&variables(user, ""), SOON).await;
     assert_eq!(problems(&error), [rule], "{user}: {error}");
     let finding = error.findings().next().unwrap();
     (finding.message().to_owned(), finding.help().to_owned())
@@ -162,7 +160,7 @@ async fn one_privilege_more_and_one_less() {
 async fn no_login_without_a_password_and_awkward_names_round_trip() {
     let grants = Shop::MANIFEST.grants().remove(0).with_account("passwordless").unwrap();
     let _ = SERVER.shell(&grants.to_string());
-    let error = refused::<Shop>(&pairs(&variables("passwordless", "")), SOON).await;
+    let error = refused::<Shop>(&variables("passwordless", ""), SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"]);
     for (name, host, encoded) in
         [("Who's \"there\"", "/", "Who%27s%20%22there%22"), ("-select", server::HOST, "-select")]

@@ -9,6 +9,7 @@ use backing_services_tests::amqp::{self as server, USER};
 use backing_services_tests::attempt::attach;
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::journal;
+use backing_services_tests::variables;
 use lapin::options::BasicGetOptions;
 
 #[derive(BackingServices)]
@@ -37,11 +38,7 @@ fn complaints() -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn trying_an_account_writes_nothing_into_the_applications_log() {
     let server = server::Amqp::start();
-    let variables = [
-        ("SHOP_QUEUE_URL", server.locator()),
-        ("SHOP_QUEUE_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_QUEUE_CA", server.authority.pem()),
-    ];
+    let variables = variables::of("SHOP_QUEUE", server.locator(), PASSWORD, server.authority.pem());
     let pairs: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let shop: Shop = attach(&pairs).await.unwrap();
     let needy: Needy = attach(&pairs).await.unwrap();

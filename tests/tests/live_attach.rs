@@ -106,14 +106,10 @@ impl World {
     }
 }
 
-fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
-}
-
 #[tokio::test]
 async fn everything_attaches_works_and_detaches() {
     let world = World::new("everything");
-    let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
+    let shop: Shop = attach(&world.variables()).await.unwrap();
     let names: Vec<_> = shop
         .resources()
         .iter()
@@ -154,7 +150,7 @@ async fn an_optional_resource_is_attached_if_it_is_configured() {
         ("SHOP_CACHE_PASSWORD", PASSWORD),
         ("SHOP_CACHE_CA", &ca),
     ];
-    let shop: Shop = attach(&pairs(&world.with(&changes))).await.unwrap();
+    let shop: Shop = attach(&world.with(&changes)).await.unwrap();
     assert_eq!(shop.resources().len(), 5);
     shop.cache.as_ref().unwrap().health().await.unwrap();
     shop.detach().await;
@@ -166,7 +162,7 @@ async fn an_optional_resource_is_attached_if_it_is_configured() {
         ("SHOP_CACHE_PASSWORD", WRONG_PASSWORD),
         ("SHOP_CACHE_CA", &ca),
     ];
-    let error = refused::<Shop>(&pairs(&world.with(&changes)), SOON).await;
+    let error = refused::<Shop>(&world.with(&changes), SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"]);
     world.assert_detached().await;
 }
@@ -181,7 +177,7 @@ async fn if_half_of_them_fail_the_others_are_detached() {
         ("SHOP_SESSIONS_PASSWORD", WRONG_PASSWORD),
         ("SHOP_ARCHIVE_COPIES_PASSWORD", WRONG_PASSWORD),
     ];
-    let error = refused::<Shop>(&pairs(&world.with(&changes)), SOON).await;
+    let error = refused::<Shop>(&world.with(&changes), SOON).await;
     assert_eq!(problems(&error), ["authentication_failed", "authentication_failed"]);
     let fields: Vec<_> = error.failures().map(|failure| failure.field().to_owned()).collect();
     assert_eq!(fields, ["sessions", "archive.copies"], "in declaration order");
@@ -208,7 +204,7 @@ async fn a_refusal_at_load_opens_no_connection() {
         ("SHOP_CACHE_URL", "http://169.254.169.254/"),
     ] {
         let changes = [("DATABASE_URL", orders.as_str()), ("SHOP_SESSIONS_URL", &sessions), bad];
-        let error = refused::<Shop>(&pairs(&world.with(&changes)), SOON).await;
+        let error = refused::<Shop>(&world.with(&changes), SOON).await;
         assert!(!problems(&error).is_empty(), "{bad:?}");
         assert!(error.to_string().contains(bad.0), "{error}");
     }
@@ -245,11 +241,10 @@ async fn all_share_one_deadline() {
 async fn dropping_the_attempt_leaves_nothing_open() {
     let world = World::new("dropped_attempt");
     let variables = world.variables();
-    let pairs = pairs(&variables);
     let mut done = 0;
     for step in 0..16 {
         if let Ok(attached) =
-            tokio::time::timeout(Duration::from_millis(step * 8), attach::<Shop>(&pairs)).await
+            tokio::time::timeout(Duration::from_millis(step * 8), attach::<Shop>(&variables)).await
         {
             done += 1;
             attached.unwrap().detach().await;
@@ -263,7 +258,7 @@ async fn dropping_the_attempt_leaves_nothing_open() {
 #[tokio::test]
 async fn detaching_waits_for_what_is_in_flight() {
     let world = World::new("in_flight");
-    let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
+    let shop: Shop = attach(&world.variables()).await.unwrap();
     let orders = shop.orders.clone();
     let working = tokio::spawn(async move {
         let client = orders.client();
@@ -284,7 +279,7 @@ async fn detaching_waits_for_what_is_in_flight() {
 #[tokio::test]
 async fn a_detached_resource_reports_it_and_does_not_reconnect() {
     let world = World::new("detached");
-    let shop: Shop = attach(&pairs(&world.variables())).await.unwrap();
+    let shop: Shop = attach(&world.variables()).await.unwrap();
     let (orders, sessions, notes) =
         (shop.orders.clone(), shop.sessions.clone(), shop.archive.notes.clone());
     shop.detach().await;
@@ -304,7 +299,7 @@ async fn checking_opens_no_connection() {
     let sessions = format!("rediss://{}@localhost:{}", redis::USER, to_redis.port);
     let variables =
         world.with(&[("DATABASE_URL", orders.as_str()), ("SHOP_SESSIONS_URL", &sessions)]);
-    Shop::check(&backing_services::Environment::from_iter(pairs(&variables))).unwrap();
+    Shop::check(&backing_services::Environment::from_iter(variables)).unwrap();
     assert_eq!((to_postgres.accepted(), to_redis.accepted()), (0, 0));
     assert!(!world.folder.path().join("notes.db").exists());
 }

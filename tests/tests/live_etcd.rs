@@ -17,18 +17,18 @@ use backing_services_tests::hostile::Hostile;
 use backing_services_tests::journal;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::relay::{Flow, Relay};
+use backing_services_tests::variables::{self, Variables};
 
 /// The shared server of the tests that only read.
 static SERVER: LazyLock<server::Etcd> = LazyLock::new(server::Etcd::start);
 
-type Variables = Vec<(&'static str, String)>;
-
 fn variables(server: &server::Etcd) -> Variables {
-    vec![
-        ("CONFIG_URL", format!("https://{USER}@localhost:{}{PREFIX}", server.port)),
-        ("CONFIG_PASSWORD", PASSWORD.to_owned()),
-        ("CONFIG_CA", server.authority.pem()),
-    ]
+    variables::of(
+        "CONFIG",
+        format!("https://{USER}@localhost:{}{PREFIX}", server.port),
+        PASSWORD,
+        server.authority.pem(),
+    )
 }
 
 fn with(mut variables: Variables, name: &'static str, value: &str) -> Variables {
@@ -269,11 +269,12 @@ async fn an_open_server_or_another_one_is_refused() {
             let leaf = Arc::clone(&leaf);
             async move { Ok(Some(peer.encrypt(&leaf).await?)) }
         });
-        let variables = vec![
-            ("CONFIG_URL", format!("https://{USER}@localhost:{}{PREFIX}", hostile.port)),
-            ("CONFIG_PASSWORD", PASSWORD.to_owned()),
-            ("CONFIG_CA", authority.pem()),
-        ];
+        let variables = variables::of(
+            "CONFIG",
+            format!("https://{USER}@localhost:{}{PREFIX}", hostile.port),
+            PASSWORD,
+            authority.pem(),
+        );
         assert_eq!(refused(variables).await, [rule]);
         assert!(hostile.heard().iter().all(|heard| heard.secret.is_empty()));
     }
@@ -345,11 +346,12 @@ async fn a_server_that_is_hostile_is_bounded() {
                 if *floods { peer.flood(&[b' '; 4096]).await } else { Ok(Some(peer)) }
             }
         });
-        let variables = vec![
-            ("CONFIG_URL", format!("https://{USER}@localhost:{}{PREFIX}", hostile.port)),
-            ("CONFIG_PASSWORD", PASSWORD.to_owned()),
-            ("CONFIG_CA", authority.pem()),
-        ];
+        let variables = variables::of(
+            "CONFIG",
+            format!("https://{USER}@localhost:{}{PREFIX}", hostile.port),
+            PASSWORD,
+            authority.pem(),
+        );
         assert_eq!(refused(variables).await, [expected], "{answers:?}");
         hostile.assert_all_closed().await;
     }

@@ -17,6 +17,7 @@ use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::etcd;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::postgres::{Options, Postgres, USER};
+use backing_services_tests::variables;
 
 /// The number of processes.
 const FLEET: usize = 50;
@@ -114,14 +115,12 @@ fn one_put_moves_fifty_processes() {
     store.put("SHOP_ORDERS_PASSWORD", PASSWORD);
     store.put("SHOP_ORDERS_CA", &format!("{}{}", one.authority.pem(), other.authority.pem()));
 
-    let environment = [
-        (
-            "SHOP_CONFIG_URL",
-            format!("https://{}@localhost:{}{}", etcd::USER, store.port, etcd::PREFIX),
-        ),
-        ("SHOP_CONFIG_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_CONFIG_CA", store.authority.pem()),
-    ];
+    let environment = variables::of(
+        "SHOP_CONFIG",
+        format!("https://{}@localhost:{}{}", etcd::USER, store.port, etcd::PREFIX),
+        PASSWORD,
+        store.authority.pem(),
+    );
     let begin = Instant::now();
     let mut fleet = Fleet::start(&environment);
     let (attached, _) = fleet.wait_for(&format!("on {}", one.port));

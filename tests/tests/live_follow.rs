@@ -17,6 +17,7 @@ use backing_services::{BackingServices, Environment, Postgres, Redis, Resource, 
 use backing_services_tests::attempt::problems;
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
+use backing_services_tests::variables;
 use backing_services_tests::{journal, postgres, redis};
 use sqlx::Row as _;
 use tokio::time::timeout;
@@ -355,11 +356,10 @@ impl Told {
     }
 
     fn set(&self, server: &redis::Redis) {
-        *self.values.lock().unwrap() = HashMap::from([
-            ("SHOP_SESSIONS_URL", server.locator()),
-            ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
-            ("SHOP_SESSIONS_CA", server.authority.pem()),
-        ]);
+        *self.values.lock().unwrap() =
+            variables::of("SHOP_SESSIONS", server.locator(), PASSWORD, server.authority.pem())
+                .into_iter()
+                .collect();
         self.signal.send();
     }
 }

@@ -15,6 +15,7 @@ use backing_services_tests::canary::{self, ADMIN_PASSWORD, PASSWORD, WRONG_PASSW
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::relay::Relay;
+use backing_services_tests::variables::{self, Variables};
 use backing_services_tests::{journal, port, postgres, redis};
 use sqlx::{PgPool, Row as _};
 
@@ -39,32 +40,16 @@ fn locator(role: &str, port: u16) -> String {
     format!("postgres://{role}@localhost:{port}/{}", postgres::DATABASE)
 }
 
-/// The variables of a resource.
-fn variables(
-    base: &str,
-    locator: &str,
-    password: &str,
-    authority: &Authority,
-) -> Vec<(String, String)> {
-    vec![
-        (format!("{base}_URL"), locator.to_owned()),
-        (format!("{base}_PASSWORD"), password.to_owned()),
-        (format!("{base}_CA"), authority.pem()),
-    ]
+fn shop(role: &str, server: &postgres::Postgres) -> Variables {
+    variables::of("SHOP_ORDERS", locator(role, server.port), PASSWORD, server.authority.pem())
 }
 
-fn shop(role: &str, server: &postgres::Postgres) -> Vec<(String, String)> {
-    variables("SHOP_ORDERS", &locator(role, server.port), PASSWORD, &server.authority)
+fn environment(variables: &[(&str, String)]) -> Environment {
+    Environment::from_iter(variables.iter().map(|(name, value)| (*name, value.as_str())))
 }
 
-fn environment(variables: &[(String, String)]) -> Environment {
-    Environment::from_iter(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-}
-
-async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
-    let variables: Vec<_> =
-        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    attach(&variables).await.unwrap()
+async fn attached<T: BackingServices>(variables: &[(&str, String)]) -> T {
+    attach(variables).await.unwrap()
 }
 
 /// The port of the server that answers.
@@ -114,7 +99,7 @@ async fn after_any_refusal_the_old_client_keeps_serving() {
     let stranger = Authority::new("a stranger");
     let two = locator("stayer", TWO.port);
     let base = |locator: &str, password: &str, authority: &Authority| {
-        variables("SHOP_ORDERS", locator, password, authority)
+        variables::of("SHOP_ORDERS", locator, password, authority.pem())
     };
     for (case, variables, problem) in [
         ("down", base(&locator("stayer", port::free()), PASSWORD, &TWO.authority), "unreachable"),
@@ -172,24 +157,29 @@ struct Archive {
 struct Redises(redis::Redis, redis::Redis);
 
 impl Redises {
-    fn both(&self, role: &str, which: usize) -> Vec<(String, String)> {
+    fn both(&self, role: &str, which: usize) -> Variables {
         let (server, cache) = if which == 0 { (&*ONE, &self.0) } else { (&*TWO, &self.1) };
         let mut all = shop(role, server);
-        all.extend(variables(
+        all.extend(variables::of(
             "SHOP_ARCHIVE_COPIES",
-            &locator(role, server.port),
+            locator(role, server.port),
             PASSWORD,
-            &server.authority,
+            server.authority.pem(),
         ));
-        all.extend(variables("SHOP_SESSIONS", &cache.locator(), PASSWORD, &cache.authority));
-        all.push(("SHOP_BOTH_KEY".to_owned(), PASSWORD.to_owned()));
+        all.extend(variables::of(
+            "SHOP_SESSIONS",
+            cache.locator(),
+            PASSWORD,
+            cache.authority.pem(),
+        ));
+        all.push(("SHOP_BOTH_KEY", PASSWORD.to_owned()));
         all
     }
 }
 
-fn set(variables: &mut Vec<(String, String)>, name: &str, value: &str) {
-    variables.retain(|(known, _)| known != name);
-    variables.push((name.to_owned(), value.to_owned()));
+fn set(variables: &mut Variables, name: &'static str, value: &str) {
+    variables.retain(|(known, _)| *known != name);
+    variables.push((name, value.to_owned()));
 }
 
 #[tokio::test]
@@ -257,7 +247,12 @@ async fn only_changes_are_swapped_and_unswappable_ones_are_reported() {
     };
     assert_eq!((told("both_key"), told("cache")), (0, 0));
     set(&mut variables, "SHOP_BOTH_KEY", WRONG_PASSWORD);
-    variables.extend(self::variables("SHOP_CACHE", &pair.1.locator(), PASSWORD, &pair.1.authority));
+    variables.extend(variables::of(
+        "SHOP_CACHE",
+        pair.1.locator(),
+        PASSWORD,
+        pair.1.authority.pem(),
+    ));
     for _ in 0..3 {
         assert!(services.reattach_changed(&environment(&variables)).await.unwrap().is_empty());
         assert_eq!((told("both_key"), told("cache")), (1, 1), "once each");
@@ -323,7 +318,7 @@ struct Cached {
 async fn a_cache_is_swapped_under_load_and_refused_like_a_database() {
     let pair = Redises(redis::Redis::start(), redis::Redis::start());
     let good = |server: &redis::Redis| {
-        variables("SHOP_SESSIONS", &server.locator(), PASSWORD, &server.authority)
+        variables::of("SHOP_SESSIONS", server.locator(), PASSWORD, server.authority.pem())
     };
     let services: Cached = attached(&good(&pair.0)).await;
     let stop = std::sync::Arc::new(AtomicBool::new(false));
@@ -358,7 +353,7 @@ async fn a_cache_is_swapped_under_load_and_refused_like_a_database() {
         (at(user, two.port), WRONG_PASSWORD, &two.authority, "authentication_failed"),
         (at(user, hanging.port), PASSWORD, &two.authority, "timed_out"),
     ] {
-        let bad = environment(&variables("SHOP_SESSIONS", &locator, password, authority));
+        let bad = environment(&variables::of("SHOP_SESSIONS", &locator, password, authority.pem()));
         let error = services.reattach(&bad).await.unwrap_err();
         silent(&error);
         assert_eq!(problems(&error), [problem], "{error}");
@@ -482,11 +477,11 @@ async fn detaching_ends_a_reattach_in_progress() {
     let services: Shop = attached(&shop("in_progress", &ONE)).await;
     let orders = services.orders.clone();
     let hanging = Hostile::start(|peer| async { Ok(Some(peer)) });
-    let nowhere = environment(&variables(
+    let nowhere = environment(&variables::of(
         "SHOP_ORDERS",
-        &locator("in_progress", hanging.port),
+        locator("in_progress", hanging.port),
         PASSWORD,
-        &TWO.authority,
+        TWO.authority.pem(),
     ));
     let turn = tokio::spawn(async move { orders.reattach(&nowhere).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -535,11 +530,12 @@ async fn eventually(mut holds: impl FnMut() -> bool) {
 async fn added_privileges_are_found_and_reported_once() {
     role("grower");
     let relay = Relay::to(ONE.port);
-    let mut all = variables("ORDERS", &locator("grower", relay.port), PASSWORD, &ONE.authority);
+    let mut all =
+        variables::of("ORDERS", locator("grower", relay.port), PASSWORD, ONE.authority.pem());
     all.extend([
-        ("ORDERS_URL2".to_owned(), locator("grower", ONE.port)),
-        ("ORDERS_URL2_PASSWORD".to_owned(), PASSWORD.to_owned()),
-        ("ORDERS_URL2_CA".to_owned(), ONE.authority.pem()),
+        ("ORDERS_URL2", locator("grower", ONE.port)),
+        ("ORDERS_URL2_PASSWORD", PASSWORD.to_owned()),
+        ("ORDERS_URL2_CA", ONE.authority.pem()),
     ]);
     let services: Watched = attached(&all).await;
     let (resource, waived) = (&services.watched, services.waived.as_ref().unwrap());
@@ -593,7 +589,7 @@ struct Away {
 async fn an_outage_keeps_the_posture_and_is_reported_once() {
     let mut server = redis::Redis::start();
     let services: Away =
-        attached(&variables("AWAY", &server.locator(), PASSWORD, &server.authority)).await;
+        attached(&variables::of("AWAY", server.locator(), PASSWORD, server.authority.pem())).await;
     services.posture_interval(Some(Duration::from_secs(1)));
     let attached = services.away.posture().taken_at;
     eventually(|| services.away.posture().taken_at > attached).await;

@@ -9,6 +9,7 @@ use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::mariadb::{DATABASE, MariaDb, Options, USER};
 use backing_services_tests::pki::Authority;
+use backing_services_tests::variables::{self, Variables};
 
 /// No test here waits for a deadline.
 const SOON: Duration = Duration::from_secs(10);
@@ -71,19 +72,13 @@ fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-fn variables(server: &MariaDb, account: &str, database: &str) -> Vec<(&'static str, String)> {
-    vec![
-        (
-            "SHOP_ORDERS_URL",
-            format!("mysql://{}@localhost:{}/{}", encoded(account), server.port, encoded(database)),
-        ),
-        ("SHOP_ORDERS_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_ORDERS_CA", server.authority.pem()),
-    ]
-}
-
-fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+fn variables(server: &MariaDb, account: &str, database: &str) -> Variables {
+    variables::of(
+        "SHOP_ORDERS",
+        format!("mysql://{}@localhost:{}/{}", encoded(account), server.port, encoded(database)),
+        PASSWORD,
+        server.authority.pem(),
+    )
 }
 
 /// Attaches, which has to fail with one finding of this rule.
@@ -94,8 +89,7 @@ async fn one<T: BackingServices>(
     rule: &str,
     what: &str,
 ) -> Finding {
-    let error: AttachError =
-        refused::<T>(&pairs(&variables(server, account, database)), SOON).await;
+    let error: AttachError = refused::<T>(&variables(server, account, database), SOON).await;
     assert_eq!(problems(&error), [rule], "{what}: {error}");
     error.findings().find(|finding| finding.is_denied()).unwrap().clone()
 }
@@ -106,7 +100,7 @@ async fn clean<T: BackingServices + Send + Sync>(
     database: &str,
     what: &str,
 ) {
-    let services = match attach::<T>(&pairs(&variables(server, account, database))).await {
+    let services = match attach::<T>(&variables(server, account, database)).await {
         Ok(services) => services,
         Err(error) => panic!("{what}: {error}"),
     };
@@ -224,14 +218,14 @@ async fn round_trip(account: &str, database: &str, named: bool) {
     assert!(!text.contains(PASSWORD), "{text}");
     server.script(database, &text);
 
-    let error = refused::<Everything>(&pairs(&variables(&server, account, database)), SOON).await;
+    let error = refused::<Everything>(&variables(&server, account, database), SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"], "without a password, no login");
     let user = format!("{}@`%`", quoted(account));
     server
         .script(database, &format!("ALTER USER {user} IDENTIFIED BY '{PASSWORD}' ACCOUNT UNLOCK"));
     clean::<Everything>(&server, account, database, &text).await;
 
-    let shop: Everything = attach(&pairs(&variables(&server, account, database))).await.unwrap();
+    let shop: Everything = attach(&variables(&server, account, database)).await.unwrap();
     let pool = shop.orders.client();
     for statement in [
         "INSERT INTO orders VALUES (1)",
@@ -429,7 +423,7 @@ async fn without_needs_the_posture_reports_and_nothing_is_compared() {
         DATABASE,
         &format!("CREATE DATABASE ownthings; GRANT ALL ON ownthings.* TO {USER}@'%'"),
     );
-    let shop: Shop = attach(&pairs(&variables(&server, USER, DATABASE))).await.unwrap();
+    let shop: Shop = attach(&variables(&server, USER, DATABASE)).await.unwrap();
     let posture = shop.orders.posture();
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
     assert_eq!(
@@ -453,7 +447,7 @@ async fn missing_and_excess_are_two_findings_and_every_missing_one_is_named() {
             "REVOKE ALL ON orders FROM {USER}@'%'; GRANT DELETE, DROP ON orders TO {USER}@'%'"
         ),
     );
-    let error = refused::<Few>(&pairs(&variables(&server, USER, DATABASE)), SOON).await;
+    let error = refused::<Few>(&variables(&server, USER, DATABASE), SOON).await;
     assert_eq!(problems(&error), ["missing_privileges", "excess_privileges"], "{error}");
     let text = error.to_string();
     for part in [
@@ -477,7 +471,7 @@ async fn missing_and_excess_are_two_findings_and_every_missing_one_is_named() {
     assert!(finding.message().ends_with("has PROCESS ON *.*"), "{finding}");
     // Tables in `needs` without a database are in the locator's database. Without one the locator
     // is refused.
-    let error = refused::<Few>(&pairs(&variables(&server, USER, "")), SOON).await;
+    let error = refused::<Few>(&variables(&server, USER, ""), SOON).await;
     assert_eq!(problems(&error), ["malformed_locator"], "{error}");
 }
 

@@ -9,6 +9,7 @@ use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::nats::{self as server, Options};
 use backing_services_tests::pki::Authority;
+use backing_services_tests::variables::{self, Variables};
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
@@ -41,16 +42,13 @@ fn permitting(publish: &str, subscribe: &str) -> server::Nats {
     ))
 }
 
-fn variables(server: &server::Nats, user: &str) -> Vec<(&'static str, String)> {
-    vec![
-        ("SHOP_BUS_URL", format!("tls://{user}@localhost:{}", server.port)),
-        ("SHOP_BUS_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_BUS_CA", server.authority.pem()),
-    ]
-}
-
-fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+fn variables(server: &server::Nats, user: &str) -> Variables {
+    variables::of(
+        "SHOP_BUS",
+        format!("tls://{user}@localhost:{}", server.port),
+        PASSWORD,
+        server.authority.pem(),
+    )
 }
 
 const PUBLISH: &str = r#""orders.*.new", "audit""#;
@@ -66,7 +64,7 @@ async fn grants_create_exactly_that_account() {
         let variable = grants.split('$').nth(1).unwrap().split(',').next().unwrap();
         let server = with(format!("{variable}: \"{PASSWORD}\"\n{grants}"));
         let watching = async_subscriber(&server, encoded).await;
-        let shop: Shop = attach(&pairs(&variables(&server, encoded)))
+        let shop: Shop = attach(&variables(&server, encoded))
             .await
             .unwrap_or_else(|error| panic!("{error}\n{grants}"));
         let posture = shop.bus.posture();
@@ -94,7 +92,7 @@ async fn grants_create_exactly_that_account() {
 
 /// Subscribes before the attempt, and returns the subject of the first message.
 async fn async_subscriber(server: &server::Nats, user: &str) -> tokio::task::JoinHandle<String> {
-    let shop: Flat = attach(&pairs(&variables(server, user))).await.unwrap();
+    let shop: Flat = attach(&variables(server, user)).await.unwrap();
     let mut orders = shop.bus.client().subscribe("orders.>").await.unwrap();
     shop.bus.client().flush().await.unwrap();
     tokio::spawn(async move {
@@ -144,7 +142,7 @@ async fn one_privilege_more_and_one_less() {
         ),
     ] {
         let server = permitting(publish, subscribe);
-        let error = refused::<Shop>(&pairs(&variables(&server, "shop")), SOON).await;
+        let error = refused::<Shop>(&variables(&server, "shop"), SOON).await;
         assert_eq!(problems(&error), [rule], "{publish} {subscribe}: {error}");
         let finding = error.findings().next().unwrap();
         assert!(finding.message().contains(named), "{}", finding.message());
@@ -156,7 +154,7 @@ async fn one_privilege_more_and_one_less() {
                 "authorization {{ users = [ {{ user: shop, password: \"{PASSWORD}\", permissions: \
                  {permissions} }} ] }}"
             ));
-            let shop: Shop = attach(&pairs(&variables(&server, "shop"))).await.unwrap();
+            let shop: Shop = attach(&variables(&server, "shop")).await.unwrap();
             shop.detach().await;
         }
     }
@@ -166,11 +164,11 @@ async fn one_privilege_more_and_one_less() {
 async fn wide_powers_are_an_administrator_s_without_needs_too() {
     for power in ["$JS.API.>", "$SYS.>"] {
         let server = permitting(&format!("\"orders.>\", \"{power}\""), SUBSCRIBE);
-        let error = refused::<Flat>(&pairs(&variables(&server, "shop")), SOON).await;
+        let error = refused::<Flat>(&variables(&server, "shop"), SOON).await;
         assert_eq!(problems(&error), ["superuser_account"], "{power}");
         assert!(error.to_string().contains(power), "{error}");
     }
     let server = permitting(PUBLISH, SUBSCRIBE);
-    let shop: Flat = attach(&pairs(&variables(&server, "shop"))).await.unwrap();
+    let shop: Flat = attach(&variables(&server, "shop")).await.unwrap();
     shop.detach().await;
 }

@@ -14,6 +14,7 @@ use backing_services::{BackingServices, Environment, Nats, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::nats::{self as server, USER};
 use backing_services_tests::relay::{Flow, Relay};
+use backing_services_tests::variables::{self, Variables};
 
 /// A resource that connects to the bucket's server.
 #[derive(BackingServices)]
@@ -22,12 +23,8 @@ struct Writer {
     store: Resource<Nats>,
 }
 
-fn variables(server: &server::Nats, base: &str) -> Vec<(String, String)> {
-    vec![
-        (format!("{base}_URL"), format!("tls://{USER}@localhost:{}", server.port)),
-        (format!("{base}_PASSWORD"), PASSWORD.to_owned()),
-        (format!("{base}_CA"), server.authority.pem()),
-    ]
+fn variables(server: &server::Nats, base: &'static str) -> Variables {
+    variables::of(base, server.locator(), PASSWORD, server.authority.pem())
 }
 
 async fn connect(server: &server::Nats) -> NatsKv {
@@ -130,7 +127,7 @@ async fn a_bucket_names_no_file() {
     let (writer, store) = writer(&server).await;
     for (name, value) in variables(&server, "SHOP_STORE")
         .into_iter()
-        .filter(|(name, _)| name != "SHOP_STORE_PASSWORD")
+        .filter(|(name, _)| *name != "SHOP_STORE_PASSWORD")
     {
         store.put(name, value.into()).await.unwrap();
     }

@@ -14,7 +14,8 @@ use backing_services::source::Source as _;
 use backing_services::stores::NatsKv;
 use backing_services::{BackingServices, Environment, Nats, Resource};
 use backing_services_tests::canary::{self, PASSWORD};
-use backing_services_tests::nats::{self as server, USER};
+use backing_services_tests::nats::{self as server};
+use backing_services_tests::variables::{self, Variables};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -26,12 +27,8 @@ struct Writer {
     store: Resource<Nats>,
 }
 
-fn variables(server: &server::Nats, base: &str) -> Vec<(String, String)> {
-    vec![
-        (format!("{base}_URL"), format!("tls://{USER}@localhost:{}", server.port)),
-        (format!("{base}_PASSWORD"), PASSWORD.to_owned()),
-        (format!("{base}_CA"), server.authority.pem()),
-    ]
+fn variables(server: &server::Nats, base: &'static str) -> Variables {
+    variables::of(base, server.locator(), PASSWORD, server.authority.pem())
 }
 
 #[derive(Clone, Default)]

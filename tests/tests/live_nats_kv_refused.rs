@@ -9,12 +9,9 @@ use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::journal;
 use backing_services_tests::nats::{self as server, USER};
 use backing_services_tests::pki::Authority;
+use backing_services_tests::variables::{self, Variables};
 
-fn with(
-    mut variables: Vec<(&'static str, String)>,
-    name: &'static str,
-    value: &str,
-) -> Vec<(&'static str, String)> {
+fn with(mut variables: Variables, name: &'static str, value: &str) -> Variables {
     variables.retain(|(kept, _)| *kept != name);
     variables.push((name, value.to_owned()));
     variables
@@ -24,11 +21,12 @@ fn with(
 async fn an_invalid_store_is_refused() {
     let server = server::Nats::start();
     let good = || {
-        vec![
-            ("CONFIG_URL", format!("tls://{USER}@localhost:{}", server.port)),
-            ("CONFIG_PASSWORD", PASSWORD.to_owned()),
-            ("CONFIG_CA", server.authority.pem()),
-        ]
+        variables::of(
+            "CONFIG",
+            format!("tls://{USER}@localhost:{}", server.port),
+            PASSWORD,
+            server.authority.pem(),
+        )
     };
     journal::open();
     let other = Authority::new("another authority").pem();

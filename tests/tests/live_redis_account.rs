@@ -10,6 +10,7 @@ use backing_services::{AttachError, BackingServices, Redis, Resource};
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::{ADMIN_PASSWORD, PASSWORD};
 use backing_services_tests::redis::{self as server, ADMIN};
+use backing_services_tests::variables::{self, Variables};
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
@@ -53,34 +54,26 @@ const SOON: Duration = Duration::from_secs(10);
 
 static SERVER: LazyLock<server::Redis> = LazyLock::new(server::Redis::start);
 
-fn variables(user: &str, password: &str) -> Vec<(&'static str, String)> {
-    vec![
-        (
-            "SHOP_SESSIONS_URL",
-            format!(
-                "rediss://{}@localhost:{}",
-                user.replace('"', "%22").replace('@', "%40"),
-                SERVER.port
-            ),
+fn variables(user: &str, password: &str) -> Variables {
+    variables::of(
+        "SHOP_SESSIONS",
+        format!(
+            "rediss://{}@localhost:{}",
+            user.replace('"', "%22").replace('@', "%40"),
+            SERVER.port
         ),
-        ("SHOP_SESSIONS_PASSWORD", password.to_owned()),
-        ("SHOP_SESSIONS_CA", SERVER.authority.pem()),
-    ]
-}
-
-fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+        password,
+        SERVER.authority.pem(),
+    )
 }
 
 async fn attached<S: BackingServices>(user: &str) -> S {
-    attach(&pairs(&variables(user, PASSWORD)))
-        .await
-        .unwrap_or_else(|error| panic!("{user}: {error}"))
+    attach(&variables(user, PASSWORD)).await.unwrap_or_else(|error| panic!("{user}: {error}"))
 }
 
 /// Checks that the report has one finding, and returns its message and its help.
 async fn only<S: BackingServices>(user: &str, rule: &str) -> (String, String) {
-    let error: AttachError = refused::<S>(&pairs(&variables(user, PASSWORD)), SOON).await;
+    let error: AttachError = refused::<S>(&variables(user, PASSWORD), SOON).await;
     assert_eq!(problems(&error), [rule], "{user}: {error}");
     let finding = error.findings().next().unwrap();
     (finding.message().to_owned(), finding.help().to_owned())
@@ -138,7 +131,7 @@ async fn every_route_to_power_is_named() {
         let is_named = message.contains(power) || message.contains("more");
         assert!(is_named, "{rules:?}: {message}");
     }
-    let error = refused::<Shop>(&pairs(&variables(ADMIN, ADMIN_PASSWORD)), SOON).await;
+    let error = refused::<Shop>(&variables(ADMIN, ADMIN_PASSWORD), SOON).await;
     assert_eq!(problems(&error), ["superuser_account"]);
     // The probe changed nothing: it created no user and no key.
     let users = SERVER.command(&["ACL", "LIST"]);
@@ -210,16 +203,17 @@ async fn a_server_that_has_renamed_commands_is_reported() {
         }
         let server = server::Redis::with(authority, &options);
         let variables = |user: &str| {
-            vec![
-                ("SHOP_SESSIONS_URL", format!("rediss://{user}@localhost:{}", server.port)),
-                ("SHOP_SESSIONS_PASSWORD", PASSWORD.to_owned()),
-                ("SHOP_SESSIONS_CA", server.authority.pem()),
-            ]
+            variables::of(
+                "SHOP_SESSIONS",
+                format!("rediss://{user}@localhost:{}", server.port),
+                PASSWORD,
+                server.authority.pem(),
+            )
         };
-        let shop: Shop = attach(&pairs(&variables("without"))).await.unwrap();
+        let shop: Shop = attach(&variables("without")).await.unwrap();
         assert_eq!(renamed(shop.resources()[0]), without, "{settings}");
         shop.detach().await;
-        let needy: Simple = attach(&pairs(&variables("with"))).await.unwrap();
+        let needy: Simple = attach(&variables("with")).await.unwrap();
         assert_eq!(renamed(needy.resources()[0]), with_needs, "{settings}");
         needy.detach().await;
     }
@@ -329,7 +323,7 @@ async fn the_granted_account_cannot_log_in_without_a_password() {
     let grants = Simple::MANIFEST.grants().remove(0).with_account("without_password").unwrap();
     assert!(SERVER.pipe(&grants.to_string()).ends_with("OK\n"));
     assert!(!SERVER.command(&["ACL", "GETUSER", "without_password"]).contains("nopass"));
-    let error = refused::<Simple>(&pairs(&variables("without_password", PASSWORD)), SOON).await;
+    let error = refused::<Simple>(&variables("without_password", PASSWORD), SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"]);
 }
 

@@ -479,7 +479,7 @@ async fn a_special_file_does_not_block() {
     ] {
         let begun = Instant::now();
         let attached =
-            attach::<Hasty>(&[("SHOP_NOTES_URL", &locator), ("SHOP_KEY_FILE", path)]).await;
+            attach::<Hasty>(&[("SHOP_NOTES_URL", locator.as_str()), ("SHOP_KEY_FILE", path)]).await;
         assert_eq!(problems(&attached.err().unwrap()), ["malformed_value"], "{path}");
         assert!(begun.elapsed() < Duration::from_millis(900), "{path}: {:?}", begun.elapsed());
     }

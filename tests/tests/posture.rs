@@ -52,7 +52,7 @@ async fn reports_the_server_the_waivers_and_their_json() {
     let folder = tempfile::tempdir().unwrap();
     let notes = format!("sqlite://{}/notes.db", folder.path().display());
     let shop: Shop = attach(&[
-        ("SHOP_SESSIONS_URL", &format!("rediss://{ADMIN}@localhost:{}", server.port)),
+        ("SHOP_SESSIONS_URL", format!("rediss://{ADMIN}@localhost:{}", server.port).as_str()),
         ("SHOP_SESSIONS_PASSWORD", ADMIN_PASSWORD),
         ("SHOP_SESSIONS_CA", &server.authority.pem()),
         ("SHOP_NOTES_FILE_URL", &notes),

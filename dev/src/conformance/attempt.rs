@@ -11,9 +11,12 @@ use crate::conformance::{canary, journal};
 ///
 /// # Errors
 /// The errors of attaching.
-pub async fn attach<T: BackingServices>(variables: &[(&str, &str)]) -> Result<T, AttachError> {
+pub async fn attach<T: BackingServices>(
+    variables: &[(impl AsRef<str>, impl AsRef<str>)],
+) -> Result<T, AttachError> {
     journal::open();
-    let environment = Environment::from_iter(variables.iter().copied());
+    let pairs = variables.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+    let environment = Environment::from_iter(pairs);
     canary::assert_debug_silent(&environment);
     let attached = T::attach_from(&environment).await;
     match &attached {
@@ -41,7 +44,7 @@ pub async fn attach<T: BackingServices>(variables: &[(&str, &str)]) -> Result<T,
 /// # Panics
 /// If it attaches, or takes longer.
 pub async fn refused<T: BackingServices>(
-    variables: &[(&str, &str)],
+    variables: &[(impl AsRef<str>, impl AsRef<str>)],
     limit: Duration,
 ) -> AttachError {
     let begin = Instant::now();

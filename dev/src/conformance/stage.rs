@@ -129,9 +129,7 @@ pub(crate) fn environment(variables: &Variables) -> Environment {
 
 /// Attaches, and searches everything for the secret.
 pub(crate) async fn attach<T: BackingServices>(variables: &Variables) -> Result<T, AttachError> {
-    let named = named(variables);
-    let pairs: Vec<_> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    attempt::attach(&pairs).await
+    attempt::attach(&named(variables)).await
 }
 
 /// As [`attach`], for an attempt that has to fail within `limit`.
@@ -139,9 +137,7 @@ pub(crate) async fn refused<T: BackingServices>(
     variables: &Variables,
     limit: Duration,
 ) -> AttachError {
-    let named = named(variables);
-    let pairs: Vec<_> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-    attempt::refused::<T>(&pairs, limit).await
+    attempt::refused::<T>(&named(variables), limit).await
 }
 
 fn named(variables: &Variables) -> Vec<(String, &str)> {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use backing_services_runtime::Service;
 use backing_services_runtime::resource::ClientGuard;
+use url::Url;
 
 use crate::DevError;
 use crate::authority::Leaf;
+use crate::conformance::canary;
 use crate::conformance::case::Case;
 use crate::conformance::hostile::Peer;
 
@@ -26,6 +28,14 @@ pub trait Subject: Send + Sync + 'static {
 
     /// The rules of which one is violated by a server that speaks no TLS.
     const PLAINTEXT: &'static [&'static str] = &["obsolete_tls"];
+
+    /// The locator's form without TLS, as the help of that refusal names it. It is accepted for a
+    /// server on this machine, by a debug build.
+    const WITHOUT_TLS: &'static str = "the scheme without TLS";
+
+    /// The number of connections that an attempt may open at once, before any of them is verified.
+    /// If the server is refused, there is no other.
+    const DIALS: usize = 1;
 
     /// The time that closing may take while a connection is being opened, if the server has fallen
     /// silent. The default is for a service that ends the opening. A driver whose opening cannot be
@@ -108,7 +118,7 @@ impl Variables {
     /// The variables of an account with this locator, and the password of the suite.
     #[must_use]
     pub fn new(locator: impl Into<String>) -> Self {
-        Self(Vec::new()).with("URL", locator).with("PASSWORD", crate::conformance::canary::PASSWORD)
+        Self(Vec::new()).with("URL", locator).with("PASSWORD", canary::PASSWORD)
     }
 
     /// Sets a variable.
@@ -134,6 +144,14 @@ impl Variables {
         self
     }
 
+    /// Leads to the same host by its address.
+    pub(crate) fn by_address(mut self) -> Self {
+        for (_, value) in &mut self.0 {
+            *value = value.replace("localhost", "127.0.0.1");
+        }
+        self
+    }
+
     /// Adds parameters to the locator.
     pub(crate) fn with_parameters(self, parameters: &str) -> Self {
         if parameters.is_empty() {
@@ -143,6 +161,18 @@ impl Variables {
         let sign = if locator.contains('?') { '&' } else { '?' };
         let locator = format!("{locator}{sign}{parameters}");
         self.with("URL", locator)
+    }
+
+    /// Fails if the bytes that were sent before TLS have the password, the user or the database.
+    #[track_caller]
+    pub(crate) fn assert_none_in(&self, plain: &[u8]) {
+        assert!(canary::find(plain).is_none(), "it was sent the password");
+        let url = Url::parse(self.get("URL").expect("a locator")).expect("a locator");
+        let user = self.get("USER").unwrap_or(url.username());
+        for name in [user, url.path().trim_start_matches('/')] {
+            let sent = !name.is_empty() && canary::position(plain, name.as_bytes()).is_some();
+            assert!(!sent, "it was sent {name}");
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
@@ -158,5 +188,24 @@ impl Variables {
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_before_tls_is_found() {
+        let by_locator = Variables::new("postgres://winkelier@localhost:5432/magazijn");
+        let by_variable = Variables::new("https://localhost/magazijn").with("USER", "winkelier");
+        for variables in [by_locator, by_variable] {
+            variables.assert_none_in(b"\x16\x03\x01 localhost");
+            for name in ["winkelier", "magazijn", canary::PASSWORD] {
+                let plain = format!("\0user\0{name}\0");
+                let found = std::panic::catch_unwind(|| variables.assert_none_in(plain.as_bytes()));
+                assert!(found.is_err(), "{name}");
+            }
+        }
     }
 }

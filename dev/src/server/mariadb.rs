@@ -83,6 +83,8 @@ impl MariaDb {
         );
         for (name, value) in [
             ("datadir", path("data")),
+            // A server that starts deletes the temporary tables of others in the same folder.
+            ("tmpdir", folder.path().display().to_string()),
             ("socket", path("socket")),
             ("pid-file", path("pid")),
             ("general-log-file", path("heard")),
@@ -184,6 +186,7 @@ impl Template {
         run(unprivileged(programs.find("mariadb-install-db")?)
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .env("TMPDIR", folder.path())
             .current_dir(folder.path()))?;
         let name = quoted::literal_for_mysql(administrator.name());
         let password = quoted::literal_for_mysql(administrator.password());
@@ -221,7 +224,8 @@ impl Template {
         ]);
         let mariadbd = self.programs.find("mariadbd")?;
         let data = self.folder.path().join("data");
-        let output = run(command.arg(mariadbd).arg(data).arg(file))?;
+        let output =
+            run(command.arg(mariadbd).arg(data).arg(file).env("TMPDIR", self.folder.path()))?;
         if output.contains("ERROR") {
             return Err(DevError::new(format!("MariaDB refuses a statement:\n{output}")));
         }

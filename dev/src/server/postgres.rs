@@ -25,8 +25,6 @@ pub struct Options {
     pub hba: String,
     /// More lines of `postgresql.conf`.
     pub settings: String,
-    /// The configuration of OpenSSL.
-    pub openssl: Option<&'static str>,
 }
 
 impl Options {
@@ -38,7 +36,6 @@ impl Options {
             client_ca: None,
             hba: "hostssl all all all scram-sha-256".to_owned(),
             settings: String::new(),
-            openssl: None,
         }
     }
 
@@ -50,7 +47,6 @@ impl Options {
             client_ca: None,
             hba: "host all all all scram-sha-256".to_owned(),
             settings: String::new(),
-            openssl: None,
         }
     }
 }
@@ -107,14 +103,9 @@ impl Postgres {
         let hba = format!("local all {administrator} trust\n{}\n", options.hba);
         folder.write("data/pg_hba.conf", &hba)?;
 
-        let mut environment = Vec::new();
-        let openssl = options.openssl.map(|text| folder.write("openssl.cnf", text)).transpose()?;
-        if let Some(path) = &openssl {
-            environment.push(("OPENSSL_CONF", path.as_os_str()));
-        }
         let command: [OsString; 3] = [postgres.into(), "-D".into(), data.into()];
         // QUIT: stop at once, without waiting for clients.
-        let process = Process::start("postgres", "QUIT", folder.path(), &environment, command)?;
+        let process = Process::start("postgres", "QUIT", folder.path(), &[], command)?;
         let server = Self { process, folder, template: Arc::clone(template), port };
         server.process.wait_until(|| {
             unprivileged(&is_ready)

@@ -26,8 +26,6 @@ pub struct Options {
     pub lets_strangers_in: bool,
     /// More lines of `redis.conf`, such as those of users.
     pub settings: String,
-    /// The configuration of OpenSSL.
-    pub openssl: Option<&'static str>,
 }
 
 impl fmt::Debug for Options {
@@ -45,20 +43,13 @@ impl Options {
             client_ca: None,
             lets_strangers_in: false,
             settings: String::new(),
-            openssl: None,
         }
     }
 
     /// No TLS at all.
     #[must_use]
     pub fn plaintext() -> Self {
-        Self {
-            leaf: None,
-            client_ca: None,
-            lets_strangers_in: false,
-            settings: String::new(),
-            openssl: None,
-        }
+        Self { leaf: None, client_ca: None, lets_strangers_in: false, settings: String::new() }
     }
 }
 
@@ -69,7 +60,6 @@ pub struct Redis {
     process: Option<Process>,
     folder: Folder,
     config: PathBuf,
-    openssl: Option<PathBuf>,
     programs: Programs,
     administrator: Account,
     /// The port that it listens on.
@@ -124,16 +114,8 @@ impl Redis {
         }
         config.push_str(&options.settings);
         let config = folder.write("redis.conf", &config)?;
-        let openssl = options.openssl.map(|text| folder.write("openssl.cnf", text)).transpose()?;
-        let mut server = Self {
-            process: None,
-            folder,
-            config,
-            openssl,
-            programs: programs.clone(),
-            administrator,
-            port,
-        };
+        let mut server =
+            Self { process: None, folder, config, programs: programs.clone(), administrator, port };
         server.restart()?;
         Ok(server)
     }
@@ -146,10 +128,7 @@ impl Redis {
         self.stop();
         let command: [OsString; 2] =
             [self.programs.find("redis-server")?.into(), self.config.clone().into()];
-        let environment: Vec<_> =
-            self.openssl.iter().map(|path| ("OPENSSL_CONF", path.as_os_str())).collect();
-        let process =
-            Process::start("redis-server", "TERM", self.folder.path(), &environment, command)?;
+        let process = Process::start("redis-server", "TERM", self.folder.path(), &[], command)?;
         process.wait_until(|| self.connect().is_some())?;
         self.process = Some(process);
         Ok(())

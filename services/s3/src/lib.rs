@@ -402,8 +402,8 @@ fn refusal(endpoint: &Target, error: &object_store::Error, status: u16) -> Refus
             FailureKind::AuthenticationFailed,
             "the server does not accept the access key, or the account may not list below the \
              prefix",
-            "check both keys and the region; `s3:ListBucket` on the bucket, restricted to the \
-             prefix, is what attaching takes",
+            "check the key's id in `_USER`, the secret key in `_PASSWORD`, and the region; \
+             `s3:ListBucket` on the bucket, restricted to the prefix, is what attaching takes",
         ),
         404 => Failure::new(
             FailureKind::Unavailable,

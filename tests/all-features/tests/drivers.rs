@@ -17,6 +17,7 @@ use backing_services_tests::canary::{self, PASSWORD, WRONG_PASSWORD};
 use backing_services_tests::folder::Folder;
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
+use backing_services_tests::variables::{self, Variables};
 use backing_services_tests::{
     amqp, etcd, https, journal, mariadb, nats, postgres, redis, s3, smtp,
 };
@@ -55,14 +56,11 @@ macro_rules! driver {
                         (format!("{base}_CA"), ca),
                     ]
                 };
-                fn pairs(variables: &[(String, String)]) -> Vec<(&str, &str)> {
-                    variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-                }
                 let locator = $locator;
                 let authority = $authority;
                 let (url, ca) = (locator(&server), authority(&server));
                 let good = variables(url.clone(), PASSWORD, ca.clone());
-                let shop: Shop = attach(&pairs(&good)).await.unwrap();
+                let shop: Shop = attach(&good).await.unwrap();
                 let used = $use;
                 used(&shop.resource).await;
                 shop.resource.health().await.unwrap();
@@ -72,11 +70,9 @@ macro_rules! driver {
 
                 // A server with another authority's certificate is refused.
                 let other = Authority::new("the tests' authority").pem();
-                let error =
-                    refused::<Shop>(&pairs(&variables(url.clone(), PASSWORD, other)), SOON).await;
+                let error = refused::<Shop>(&variables(url.clone(), PASSWORD, other), SOON).await;
                 assert_eq!(problems(&error), ["unverified_tls"], "{error}");
-                let error =
-                    refused::<Shop>(&pairs(&variables(url, WRONG_PASSWORD, ca)), SOON).await;
+                let error = refused::<Shop>(&variables(url, WRONG_PASSWORD, ca), SOON).await;
                 assert_eq!(problems(&error), ["authentication_failed"], "{error}");
                 journal::assert_silent();
             }
@@ -177,7 +173,7 @@ struct Invoices {
     invoices: Resource<S3>,
 }
 
-fn invoices(endpoint: String, password: &str, ca: String) -> Vec<(&'static str, String)> {
+fn invoices(endpoint: String, password: &str, ca: String) -> Variables {
     vec![
         ("SHOP_INVOICES_URL", format!("s3://{}/invoices?region=eu-west-1", s3::BUCKET)),
         ("SHOP_INVOICES_ENDPOINT", endpoint),
@@ -187,23 +183,18 @@ fn invoices(endpoint: String, password: &str, ca: String) -> Vec<(&'static str, 
     ]
 }
 
-fn pairs<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
-}
-
 #[tokio::test]
 async fn object_store_logs_no_password_and_refuses_another_server() {
     let server = s3::S3::start();
     let good = invoices(server.endpoint(), PASSWORD, server.server.authority.pem());
-    let shop: Invoices = attach(&pairs(&good)).await.unwrap();
+    let shop: Invoices = attach(&good).await.unwrap();
     shop.invoices.health().await.unwrap();
     shop.detach().await;
     let other = Authority::new("the tests' authority").pem();
-    let error =
-        refused::<Invoices>(&pairs(&invoices(server.endpoint(), PASSWORD, other)), SOON).await;
+    let error = refused::<Invoices>(&invoices(server.endpoint(), PASSWORD, other), SOON).await;
     assert_eq!(problems(&error), ["unverified_tls"], "{error}");
     let wrong = invoices(server.endpoint(), WRONG_PASSWORD, server.server.authority.pem());
-    let error = refused::<Invoices>(&pairs(&wrong), SOON).await;
+    let error = refused::<Invoices>(&wrong, SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"]);
     journal::assert_silent();
 }
@@ -213,11 +204,12 @@ async fn configuration(
     password: &str,
     ca: String,
 ) -> Result<Etcd, AttachError> {
-    let variables = [
-        ("CONFIG_URL", format!("https://{}@localhost:{}{}", etcd::USER, server.port, etcd::PREFIX)),
-        ("CONFIG_PASSWORD", password.to_owned()),
-        ("CONFIG_CA", ca),
-    ];
+    let variables = variables::of(
+        "CONFIG",
+        format!("https://{}@localhost:{}{}", etcd::USER, server.port, etcd::PREFIX),
+        password,
+        ca,
+    );
     Etcd::connect(&Environment::from_iter(variables), "CONFIG").await
 }
 

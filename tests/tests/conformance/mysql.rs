@@ -25,6 +25,7 @@ impl Subject for MySql {
     type Server = Server;
 
     const PLAINTEXT: &'static [&'static str] = &["opportunistic_tls"];
+    const WITHOUT_TLS: &'static str = "`ssl-mode=DISABLED`";
     // sqlx gives no way to end an opening: it is waited for.
     const CLOSES_WITHIN: Duration = Duration::from_secs(6);
 

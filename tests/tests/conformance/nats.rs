@@ -17,6 +17,7 @@ impl Subject for Nats {
     type Server = Server;
 
     const PLAINTEXT: &'static [&'static str] = &["opportunistic_tls"];
+    const WITHOUT_TLS: &'static str = "`nats://`";
 
     fn start(setup: Setup) -> Result<Server, DevError> {
         let Setup { leaf, client_ca, .. } = setup;

@@ -10,6 +10,7 @@ use backing_services_tests::pki::Authority;
 use backing_services_tests::postgres::{ADMIN, DATABASE, Options, Postgres as Server};
 
 const PLAINTEXT: &[&str] = &["opportunistic_tls"];
+const WITHOUT_TLS: &str = "`sslmode=disable`";
 
 pub(crate) struct Postgres;
 
@@ -18,6 +19,7 @@ impl Subject for Postgres {
     type Server = Server;
 
     const PLAINTEXT: &'static [&'static str] = PLAINTEXT;
+    const WITHOUT_TLS: &'static str = WITHOUT_TLS;
     // sqlx gives no way to end an opening: it is waited for.
     const CLOSES_WITHIN: std::time::Duration = std::time::Duration::from_secs(6);
 
@@ -54,6 +56,7 @@ impl Subject for TokioPostgres {
     type Server = Server;
 
     const PLAINTEXT: &'static [&'static str] = PLAINTEXT;
+    const WITHOUT_TLS: &'static str = WITHOUT_TLS;
 
     fn start(setup: Setup) -> Result<Server, DevError> {
         Ok(start(setup))

@@ -34,6 +34,8 @@ impl Subject for S3 {
             "S3 has no login but by a key, so a client certificate never replaces it",
         ),
     ];
+    // The handshake for the posture, and the probe.
+    const DIALS: usize = 2;
     // A request that has begun is waited for, with its three repetitions.
     const CLOSES_WITHIN: Duration = Duration::from_secs(8);
     const LIMITS: &'static str = "connect_timeout=1";

@@ -16,16 +16,27 @@ use crate::conformance::subject::{Subject, Variables};
 use crate::folder::Folder;
 
 pub(super) async fn wrong_password<S: Subject>(stage: &Stage<S>) {
-    let variables = stage.variables().with("PASSWORD", WRONG_PASSWORD);
+    let (relay, variables) = stage.relayed();
+    let shop: Patient<S::Service> = stage::attach(&variables).await.unwrap();
+    shop.detach().await;
+    let enough = relay.accepted();
+    let variables = variables.with("PASSWORD", WRONG_PASSWORD);
     let error = refused::<Patient<S::Service>>(&variables, SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"], "{error}");
+    assert!(error.to_string().to_lowercase().contains("password"), "{error}");
+    relay.assert_all_closed().await;
+    // A second try may lock the account.
+    assert!(relay.accepted() <= 2 * enough, "there is no second try");
 }
 
 pub(super) async fn administrator<S: Subject>(stage: &Stage<S>) {
     let administrator = S::administrator(stage.server());
     let variables = stage.trusting(administrator.expect("an administrator, or an exception"));
+    let (relay, _) = stage.relayed();
+    let variables = variables.at(S::port(stage.server()), relay.port);
     let error = refused::<Patient<S::Service>>(&variables, SOON).await;
     assert_eq!(problems(&error), ["superuser_account"], "{error}");
+    relay.assert_all_closed().await;
 
     let shop: Waived<S::Service> = stage::attach(&variables).await.unwrap();
     let posture = shop.subject().posture();
@@ -36,6 +47,7 @@ pub(super) async fn administrator<S: Subject>(stage: &Stage<S>) {
         .map(Finding::waived_because)
         .collect();
     assert_eq!(reasons, [Some("the account of the suite")]);
+    assert!(journal::text().contains("the account of the suite"), "a waiver is logged");
     shop.detach().await;
 }
 

@@ -1,5 +1,7 @@
 //! The server proves its identity before anything is sent to it.
 
+use std::process::Stdio;
+
 use backing_services_runtime::posture::TrustPosture;
 use backing_services_runtime::{AttachError, BackingServices as _, Service};
 
@@ -7,12 +9,14 @@ use crate::authority::{NAMES, SUBJECT};
 use crate::conformance::attempt::problems;
 use crate::conformance::canary;
 use crate::conformance::hostile::Hostile;
+use crate::conformance::journal;
 use crate::conformance::pki::{self, Authority, Leaf};
-use crate::conformance::stage::{self, Fixture as _, Hasty, LIMIT, Patient, SOON, Stage, refused};
+use crate::conformance::relay::Relay;
+use crate::conformance::stage::{self, Fixture as _, Patient, SOON, Stage, refused};
 use crate::conformance::subject::{Setup, Subject, Variables};
 use crate::folder::Folder;
 use crate::port;
-use crate::process::Process;
+use crate::process::{Process, unprivileged};
 
 pub(super) async fn attach<S: Subject>(stage: &Stage<S>) {
     let (relay, variables) = stage.relayed();
@@ -35,6 +39,10 @@ pub(super) async fn attach<S: Subject>(stage: &Stage<S>) {
     shop.subject().health().await.expect_err("it is detached");
     S::work(&kept).await.expect_err("a clone of the client works no longer");
     relay.assert_all_closed().await;
+
+    // The certificate is valid for the address, too.
+    let shop: Patient<S::Service> = stage::attach(&variables.by_address()).await.unwrap();
+    shop.detach().await;
 }
 
 pub(super) async fn wrong_authority<S: Subject>(stage: &Stage<S>) {
@@ -78,14 +86,23 @@ pub(super) async fn tls_1_1_only<S: Subject>(stage: &Stage<S>) {
     let error = refused::<Patient<S::Service>>(&server.before(stage), SOON).await;
     assert_eq!(problems(&error), ["obsolete_tls"], "{error}");
     server.assert_nothing_was_sent();
+    server.assert_speaks_tls_1_1();
 }
 
 pub(super) async fn plaintext_only<S: Subject>(stage: &Stage<S>) {
     let server = S::start(Setup { leaf: None, client_ca: None }).unwrap();
-    let variables = stage.trusting(S::account(&server)).with_parameters("connect_timeout=1");
-    let error = refused::<Hasty<S::Service>>(&variables, LIMIT).await;
+    let variables = stage.trusting(S::account(&server)).with_parameters("connect_timeout=3");
+    let relay = Relay::to(S::port(&server));
+    let variables = variables.at(S::port(&server), relay.port);
+    let error = refused::<Patient<S::Service>>(&variables, SOON).await;
     let problems = problems(&error);
     assert!(problems.len() == 1 && S::PLAINTEXT.contains(&problems[0]), "{error}");
+    assert!(relay.accepted() <= S::DIALS, "there is no second try");
+    let without_tls = error.to_string().contains("does not speak TLS");
+    assert_eq!(without_tls, problems == ["obsolete_tls"], "{error}");
+    // A developer's own server is the usual one without TLS.
+    let way_out = format!("a debug build also accepts {}", S::WITHOUT_TLS);
+    assert_eq!(error.to_string().contains(&way_out), cfg!(debug_assertions), "{error}");
 }
 
 pub(super) async fn about_to_expire<S: Subject>(stage: &Stage<S>) {
@@ -97,6 +114,9 @@ pub(super) async fn about_to_expire<S: Subject>(stage: &Stage<S>) {
     let finding = findings.find(|finding| finding.rule().name == "certificate_expiry");
     let finding = finding.expect("a warning");
     assert!(!finding.is_denied() && finding.message().contains("3 days"), "{finding}");
+    let text = journal::text();
+    let mut lines = text.lines();
+    assert!(lines.any(|line| line.contains("WARN") && line.contains("certificate_expiry")));
     shop.detach().await;
 }
 
@@ -137,15 +157,17 @@ pub(super) async fn assert_refused<S: Subject>(
     let error = refused::<Patient<S::Service>>(variables, SOON).await;
     assert_eq!(problems(&error), [rule], "{error}");
     pretender.assert_all_closed().await;
-    assert!(!pretender.heard().is_empty(), "it was dialled");
-    assert_nothing_was_sent(pretender);
+    let dials = pretender.heard().len();
+    assert!((1..=S::DIALS).contains(&dials), "it is dialled, and there is no second try");
+    assert_nothing_was_sent(pretender, variables);
     error
 }
 
-pub(super) fn assert_nothing_was_sent(pretender: &Hostile) {
+/// Nothing is sent under TLS, and none of the names and secrets before it.
+pub(super) fn assert_nothing_was_sent(pretender: &Hostile, variables: &Variables) {
     for heard in pretender.heard() {
         assert!(heard.secret.is_empty(), "it was sent {} bytes", heard.secret.len());
-        assert!(canary::find(&heard.plain).is_none(), "it was sent the password");
+        variables.assert_none_in(&heard.plain);
     }
 }
 
@@ -182,6 +204,16 @@ impl OpenSsl {
             Ok(None)
         });
         stage.at(before.port)
+    }
+
+    /// It does, with a client that accepts it.
+    fn assert_speaks_tls_1_1(&self) {
+        let address = format!("127.0.0.1:{}", self.port);
+        let mut client = unprivileged("openssl");
+        client.args(["s_client", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-connect", &address]);
+        let output = client.stdin(Stdio::null()).output().unwrap();
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.contains("TLSv1.1"), "{output}");
     }
 
     /// It prints what it is sent.

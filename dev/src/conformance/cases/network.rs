@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::Refusal;
 use backing_services_runtime::{BackingServices as _, Resource};
 use tokio::time::Instant;
 
@@ -22,11 +24,14 @@ const SILENT_AFTER: [usize; 7] = [1, 30, 100, 400, 1000, 1400, 2000];
 pub(super) async fn silent<S: Subject>(stage: &Stage<S>) {
     let silent = Hostile::start(|peer| async { Ok(Some(peer)) });
     let begin = Instant::now();
-    let error = refused::<Hasty<S::Service>>(&stage.at(silent.port), LIMIT).await;
+    let variables = stage.at(silent.port);
+    let error = refused::<Hasty<S::Service>>(&variables, LIMIT).await;
     assert!(begin.elapsed() >= Duration::from_secs(2), "it has the time that it was given");
     assert_eq!(problems(&error), ["timed_out"], "{error}");
     silent.assert_all_closed().await;
-    assert!(silent.heard().iter().all(|heard| canary::find(&heard.plain).is_none()));
+    for heard in silent.heard() {
+        variables.assert_none_in(&heard.plain);
+    }
     let attempts = SILENT_AFTER.map(|bytes| async move {
         let (relay, variables) = stage.relayed();
         relay.set(Flow::SilentAfter(bytes));
@@ -72,6 +77,7 @@ pub(super) async fn nothing_listens<S: Subject>(stage: &Stage<S>) {
     let variables = stage.at(port::free().unwrap());
     let error = refused::<Patient<S::Service>>(&variables, SOON).await;
     assert_eq!(problems(&error), ["unreachable"], "{error}");
+    assert!(error.to_string().contains("nothing listens on the host's port"), "{error}");
 }
 
 pub(super) async fn dropped_attempt<S: Subject>(stage: &Stage<S>) {
@@ -99,6 +105,10 @@ pub(super) async fn health<S: Subject>(stage: &Stage<S>) {
         let error = shop.subject().health().await.expect_err("it is away");
         canary::assert_error_silent(&error);
         assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+        let Refusal::Failure(failure) = error else { panic!("{error}") };
+        if flow == Flow::Silent {
+            assert_eq!(failure.kind(), FailureKind::TimedOut);
+        }
     }
     relay.set(Flow::Open);
     comes_back::<S>(shop.subject()).await;
@@ -123,7 +133,7 @@ pub(super) async fn every_connection<S: Subject>(stage: &Stage<S>) {
     }
     S::work(&shop.subject().client()).await.expect_err("it is not the server");
     shop.subject().health().await.expect_err("it is not the server");
-    assert_nothing_was_sent(&pretender);
+    assert_nothing_was_sent(&pretender, &variables);
     relay.lead_to(S::port(stage.server()));
     comes_back::<S>(shop.subject()).await;
     shop.detach().await;
