@@ -75,6 +75,17 @@ impl Folder {
         Ok(path)
     }
 
+    /// Makes a link in it.
+    pub(crate) fn link(&self, name: &str, target: &Path) -> Result<PathBuf, DevError> {
+        let path = self.path.join(name);
+        let link = || {
+            let (parent, name) = self.parent_of(&path)?;
+            Ok(rustix::fs::symlinkat(target, &parent, name)?)
+        };
+        link().map_err(|error| DevError::path("cannot make", &path, &error))?;
+        Ok(path)
+    }
+
     fn make(&self, path: &Path) -> Result<(), DevError> {
         let make = || {
             let (parent, name) = self.parent_of(path)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::DevError;
 use crate::authority::Leaf;
 use crate::folder::Folder;
+use crate::kept::{self, Place};
 use crate::port;
 use crate::process::{Process, run_with, unprivileged};
 use crate::program::Programs;
@@ -72,6 +73,7 @@ pub struct Redis {
     openssl: Option<PathBuf>,
     programs: Programs,
     administrator: Account,
+    place: Option<Place>,
     /// The port that it listens on.
     pub port: u16,
 }
@@ -87,9 +89,21 @@ impl Redis {
         administrator: Account,
         options: &Options,
     ) -> Result<Self, DevError> {
+        Self::keep(programs, administrator, options, None)
+    }
+
+    /// The same with kept data, if there is a place for them.
+    pub(crate) fn keep(
+        programs: &Programs,
+        administrator: Account,
+        options: &Options,
+        place: Option<Place>,
+    ) -> Result<Self, DevError> {
         let folder = Folder::new("redis")?;
+        kept::data(&folder, place.as_ref(), |_| Ok(()))?;
         let port = port::free()?;
         let at = folder.path().display();
+        let append = if place.is_some() { "yes" } else { "no" };
         let strangers = if options.lets_strangers_in {
             "user default on nopass ~* &* +@all"
         } else {
@@ -97,7 +111,7 @@ impl Redis {
         };
         let mut config = format!(
             "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\n\
-             appendonly no\ndir {at}\n\
+             appendonly {append}\ndir {at}/data\n\
              {strangers}\n\
              user {} on >{} ~* &* +@all\n",
             administrator.name(),
@@ -132,6 +146,7 @@ impl Redis {
             openssl,
             programs: programs.clone(),
             administrator,
+            place,
             port,
         };
         server.restart()?;
@@ -148,8 +163,8 @@ impl Redis {
             [self.programs.find("redis-server")?.into(), self.config.clone().into()];
         let environment: Vec<_> =
             self.openssl.iter().map(|path| ("OPENSSL_CONF", path.as_os_str())).collect();
-        let process =
-            Process::start("redis-server", "TERM", self.folder.path(), &environment, command)?;
+        let (folder, lock) = (self.folder.path(), self.place.as_ref().map(Place::lock));
+        let process = Process::locked("redis-server", "TERM", folder, &environment, command, lock)?;
         process.wait_until(|| self.connect().is_some())?;
         self.process = Some(process);
         Ok(())
