@@ -191,7 +191,7 @@ impl MariaDb {
         let mut client = self.client("mariadb-dump")?;
         run(client
             .args(["--routines", "--events", "--skip-comments", "--single-transaction"])
-            .args(["--init-command=SET SESSION sql_log_off = 1", database]))
+            .arg(database))
     }
 
     /// The log of the server so far.
