@@ -50,9 +50,18 @@ impl Folder {
         Self::of(name, false)
     }
 
+    /// An empty folder for a server, in memory. `None` if this machine has no such place, or too
+    /// little room in it.
+    pub(crate) fn in_memory(name: &str) -> Option<Self> {
+        Self::below(MEMORY.as_ref()?, name, true).ok()
+    }
+
     fn of(name: &str, is_a_servers: bool) -> Result<Self, DevError> {
+        Self::below(ROOT.as_ref().map_err(Clone::clone)?, name, is_a_servers)
+    }
+
+    fn below(root: &Root, name: &str, is_a_servers: bool) -> Result<Self, DevError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let root = ROOT.as_ref().map_err(Clone::clone)?;
         let path = root.path.join(format!("{}-{name}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let folder = Self { path, is_a_servers };
         folder.make(&folder.path)?;
@@ -214,14 +223,29 @@ struct Root {
 /// of this process, and removes the folder. It tries several times, because servers that are
 /// stopping still write into it. Ctrl-C in a terminal signals the whole process group, so the child
 /// has a group of its own.
-static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
+///
+/// A path of a socket may have about 100 bytes: `TMPDIR` of macOS leaves too few of them.
+static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| root("/tmp"));
+
+/// The same in memory.
+static MEMORY: LazyLock<Option<Root>> = LazyLock::new(|| {
+    // The place of shared memory, on Linux. In a container it often has 64 MiB.
+    const PLACE: &str = "/dev/shm";
+    const ENOUGH: u64 = 1 << 30;
+    let place = rustix::fs::statvfs(PLACE).ok()?;
+    let has_room = place.f_bavail.saturating_mul(place.f_frsize) >= ENOUGH;
+    if has_room { root(PLACE).ok() } else { None }
+});
+
+fn root(place: &str) -> Result<Root, DevError> {
     const JANITOR: &str =
         "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
-    // A path of a socket may have about 100 bytes: `TMPDIR` of macOS leaves too few of them.
     let folder = tempfile::Builder::new()
         .prefix("backing-services-")
-        .tempdir_in("/tmp")
-        .map_err(|error| DevError::system("cannot make a temporary folder in /tmp", &error))?
+        .tempdir_in(place)
+        .map_err(|error| {
+            DevError::path("cannot make a temporary folder in", place.as_ref(), &error)
+        })?
         .keep();
     // Other users may pass through, and list nothing.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))
@@ -237,7 +261,7 @@ static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
         .spawn()
         .map_err(|error| DevError::system("cannot start `sh`", &error))?;
     Ok(Root { path: folder, _janitor: janitor })
-});
+}
 
 #[cfg(test)]
 mod tests {

@@ -117,12 +117,45 @@ impl Database for PostgresDatabase {
     }
 
     fn template(self: Box<Self>) -> Result<Box<dyn Template>, DevError> {
-        Ok(Box::new(PostgresTemplate { owned: self.owned }))
+        let server = &self.owned.server;
+        let memory = Folder::in_memory("copies");
+        let mut options = String::new();
+        if let Some(folder) = &memory {
+            // A new database has 300 files, which take a disk up to half a second.
+            let name = quoted::for_postgres(&self.owned.name);
+            let at = folder.path().display();
+            server.sql("postgres", &format!("CREATE TABLESPACE {name} LOCATION '{at}'"))?;
+            options.push_str(&format!(" TABLESPACE {name}"));
+        }
+        // Without this strategy, PostgreSQL 15 and later write each page into their log, which
+        // takes twice as long. Earlier releases have no other.
+        if server
+            .sql("postgres", "SHOW server_version_num")?
+            .parse()
+            .is_ok_and(|v: u32| v >= 150_000)
+        {
+            options.push_str(" STRATEGY file_copy");
+        }
+        Ok(Box::new(PostgresTemplate { owned: self.owned, options, memory }))
     }
 }
 
 struct PostgresTemplate {
     owned: Owned<Postgres>,
+    /// The end of `CREATE DATABASE … TEMPLATE …`.
+    options: String,
+    /// The place of the copies.
+    memory: Option<Folder>,
+}
+
+impl Drop for PostgresTemplate {
+    fn drop(&mut self) {
+        if self.memory.is_some() {
+            // All copies are gone by now. If another `Dev` uses the server, it goes on without it.
+            let name = quoted::for_postgres(&self.owned.name);
+            let _ = self.owned.server.sql("postgres", &format!("DROP TABLESPACE IF EXISTS {name}"));
+        }
+    }
 }
 
 impl Template for PostgresTemplate {
@@ -133,7 +166,8 @@ impl Template for PostgresTemplate {
             (quoted::for_postgres(name), quoted::for_postgres(&self.owned.name));
         let owned = Owned::new(Arc::clone(server), wanted, remove_from_postgres);
         let script = format!(
-            "CREATE DATABASE {quoted} TEMPLATE {template};\n{}\\connect {quoted}\n{}{}",
+            "CREATE DATABASE {quoted} TEMPLATE {template}{};\n{}\\connect {quoted}\n{}{}",
+            self.options,
             closed_to_others(&quoted),
             wanted.statements(Some(name))?,
             postgres::password(&account)

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use backing_services_runtime::manifest::Leaf;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::database;
@@ -57,7 +58,11 @@ pub struct Template {
     shared: Arc<Dev>,
     variables: BTreeMap<String, String>,
     databases: Arc<[Copied]>,
+    turns: Semaphore,
 }
+
+/// The number of `Dev`s that are made at once: more only wait for each other in the server.
+const AT_ONCE: usize = 8;
 
 struct Copied {
     leaf: Leaf,
@@ -76,7 +81,8 @@ impl Template {
         });
         let databases = ended_well(databases.await)?;
         let variables = std::mem::take(&mut dev.variables);
-        Ok(Self { shared: Arc::new(dev), variables, databases })
+        let turns = Semaphore::new(AT_ONCE);
+        Ok(Self { shared: Arc::new(dev), variables, databases, turns })
     }
 
     /// Copies the databases, and creates the accounts. Dropping the `Dev` removes both.
@@ -87,6 +93,8 @@ impl Template {
     /// # Panics
     /// Outside of a runtime of tokio.
     pub async fn dev(&self) -> Result<Dev, DevError> {
+        // It is never closed.
+        let _turn = self.turns.acquire().await;
         let mut dev = Dev { variables: self.variables.clone(), running: Vec::new() };
         let mut tasks = JoinSet::new();
         for index in 0..self.databases.len() {
