@@ -220,8 +220,8 @@ struct Root {
 }
 
 /// A `static` is never dropped. So a child process waits for the end of its input, which is the end
-/// of this process, and removes the folder. It tries several times, because servers that are
-/// stopping still write into it. Ctrl-C in a terminal signals the whole process group, so the child
+/// of this process, and removes the folder. First it waits for the servers, which write into it,
+/// and find kept data by a link in it, until they have stopped. It tries several times. Ctrl-C in a terminal signals the whole process group, so the child
 /// has a group of its own.
 ///
 /// A path of a socket may have about 100 bytes: `TMPDIR` of macOS leaves too few of them.
@@ -238,8 +238,17 @@ static MEMORY: LazyLock<Option<Root>> = LazyLock::new(|| {
 });
 
 fn root(place: &str) -> Result<Root, DevError> {
-    const JANITOR: &str =
-        "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
+    const JANITOR: &str = r#"
+read -r _
+stopping() {
+    for pid in "$1"/*/server.pid; do
+        [ ! -e "$pid" ] || [ -e "${pid%.pid}.ended" ] || return 0
+    done
+    return 1
+}
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do stopping "$1" || break; sleep 1; done
+for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1" && exit; sleep 1; done
+"#;
     let folder = tempfile::Builder::new()
         .prefix("backing-services-")
         .tempdir_in(place)
