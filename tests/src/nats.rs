@@ -3,11 +3,11 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use backing_services_dev::program::Programs;
 use backing_services_dev::server::nats;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
 use crate::pki::{Authority, Leaf};
+use crate::process;
 
 /// The application's user. It may use its own subjects and JetStream, and nothing else.
 pub const USER: &str = "winkelier";
@@ -115,7 +115,7 @@ impl Nats {
     pub fn with(authority: Authority, options: Options) -> Self {
         let Options { leaf, client_ca, authorization } = options;
         let options = nats::Options { leaf, client_ca, authorization, variables: Vec::new() };
-        Self { server: nats::Nats::start(&Programs::installed(), options).unwrap(), authority }
+        Self { server: nats::Nats::start(&process::programs(), options).unwrap(), authority }
     }
 
     /// Changes the authorization from the next start on.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use backing_services_dev::program::Programs;
 pub use backing_services_dev::server::postgres::Options;
 use backing_services_dev::server::{Account, postgres};
 
@@ -107,7 +106,7 @@ impl Postgres {
 /// The data folder that every server begins with.
 static TEMPLATE: LazyLock<Arc<postgres::Template>> = LazyLock::new(|| {
     let administrator = Account::new(ADMIN, ADMIN_PASSWORD);
-    let template = postgres::Template::new(&Programs::installed(), administrator).unwrap();
+    let template = postgres::Template::new(&process::programs(), administrator).unwrap();
     let account = format!(
         "CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'\n\
          CREATE DATABASE {DATABASE} OWNER {ADMIN}\n"
