@@ -53,7 +53,12 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match variant.as_deref() {
             Some("waiving") => serve(Waiving::attach_from(&source).await?.orders).await,
-            Some("sqlite") => serve_file(WithoutServer::attach_from(&source).await?.orders).await,
+            Some("sqlite") => {
+                let orders = WithoutServer::attach_from(&source).await?.orders;
+                let table = "CREATE TABLE IF NOT EXISTS orders (id integer PRIMARY KEY)";
+                sqlx::query(table).execute(&*orders.client()).await?;
+                serve_file(orders).await
+            }
             _ => serve(Services::attach_from(&source).await?.orders).await,
         }
     });
