@@ -13,6 +13,7 @@
 pub mod amqp;
 pub mod attempt;
 pub mod canary;
+pub mod certified;
 pub mod echo;
 pub mod etcd;
 pub mod folder;

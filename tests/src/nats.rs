@@ -1,11 +1,11 @@
 //! A real NATS server, with JetStream and the users of the tests.
 
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use backing_services_dev::server::nats;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::{Authority, Leaf};
 use crate::process;
 
@@ -80,26 +80,7 @@ pub fn users_of_buckets(password: &str) -> String {
 }
 
 /// A server that can be stopped and started again.
-#[derive(Debug)]
-pub struct Nats {
-    server: nats::Nats,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Nats {
-    type Target = nats::Nats;
-
-    fn deref(&self) -> &nats::Nats {
-        &self.server
-    }
-}
-
-impl DerefMut for Nats {
-    fn deref_mut(&mut self) -> &mut nats::Nats {
-        &mut self.server
-    }
-}
+pub type Nats = Certified<nats::Nats>;
 
 impl Nats {
     /// A server with a valid certificate.

@@ -1,6 +1,5 @@
 //! A real PostgreSQL server, with the role and the table of the tests.
 
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -9,6 +8,7 @@ pub use backing_services_dev::server::postgres::Options;
 use backing_services_dev::server::{Account, postgres};
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::{Authority, Leaf};
 use crate::process;
 
@@ -22,20 +22,7 @@ pub const DATABASE: &str = "winkelgegevens";
 pub const ADMIN: &str = "opperbaas";
 
 /// A running server.
-#[derive(Debug)]
-pub struct Postgres {
-    server: postgres::Postgres,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Postgres {
-    type Target = postgres::Postgres;
-
-    fn deref(&self) -> &postgres::Postgres {
-        &self.server
-    }
-}
+pub type Postgres = Certified<postgres::Postgres>;
 
 impl Postgres {
     /// A server with a valid certificate and SCRAM.

@@ -196,12 +196,15 @@ impl Wanted {
     }
 }
 
+/// Removes what has this name from a server.
+type Remove<T> = fn(&T, &str) -> Result<(), DevError>;
+
 /// Something on a shared server that is removed at the end, if the server goes on.
 pub(super) struct Owned<T> {
     pub(super) server: Arc<T>,
     pub(super) name: String,
     /// `None` if it is kept.
-    pub(super) remove: Option<fn(&T, &str) -> Result<(), DevError>>,
+    pub(super) remove: Option<Remove<T>>,
 }
 
 impl<T> Drop for Owned<T> {
@@ -215,11 +218,7 @@ impl<T> Drop for Owned<T> {
 }
 
 impl<T> Owned<T> {
-    pub(super) fn new(
-        server: Arc<T>,
-        wanted: &Wanted,
-        remove: fn(&T, &str) -> Result<(), DevError>,
-    ) -> Self {
+    pub(super) fn new(server: Arc<T>, wanted: &Wanted, remove: Remove<T>) -> Self {
         let remove = Some(remove).filter(|_| wanted.kept.is_none());
         Self { server, name: wanted.name().to_owned(), remove }
     }

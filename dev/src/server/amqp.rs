@@ -74,8 +74,7 @@ impl Amqp {
         let (port, plain_port) = (port::free()?, port::free()?);
         let (distribution, names) = (port::free()?, port::free()?);
         let at = folder.path().display();
-        let certificate = folder.write("server.crt", &options.leaf.certificate)?;
-        let key = folder.write("server.key", &options.leaf.key)?;
+        let [certificate, key] = options.leaf.write(&folder)?;
         let clients = folder.write("clients.crt", &options.client_ca)?;
         let config = format!(
             "log.console = true\nlog.console.level = info\n\
@@ -86,8 +85,8 @@ impl Amqp {
              ssl_options.fail_if_no_peer_cert = false\n\
              auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n\
              ssl_cert_login_from = common_name\n",
-            certificate.display(),
-            key.display(),
+            certificate,
+            key,
             clients.display()
         );
         folder.write("rabbitmq.conf", &config)?;

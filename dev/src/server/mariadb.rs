@@ -121,10 +121,9 @@ impl MariaDb {
         }
         match &options.leaf {
             Some(leaf) => {
-                folder.write("server.crt", &leaf.certificate)?;
-                folder.write("server.key", &leaf.key)?;
-                command.push(format!("--ssl-cert={}", path("server.crt")));
-                command.push(format!("--ssl-key={}", path("server.key")));
+                let [certificate, key] = leaf.write(&folder)?;
+                command.push(format!("--ssl-cert={certificate}"));
+                command.push(format!("--ssl-key={key}"));
             }
             None => command.push("--skip-ssl".to_owned()),
         }

@@ -94,13 +94,9 @@ impl Nats {
             self.port, self.monitor, self.options.authorization
         );
         if let Some(leaf) = &self.options.leaf {
-            let certificate = self.folder.write("server.crt", &leaf.certificate)?;
-            let key = self.folder.write("server.key", &leaf.key)?;
-            config.push_str(&format!(
-                "tls {{ cert_file: \"{}\", key_file: \"{}\"",
-                certificate.display(),
-                key.display()
-            ));
+            let [certificate, key] = leaf.write(&self.folder)?;
+            config
+                .push_str(&format!("tls {{ cert_file: \"{}\", key_file: \"{}\"", certificate, key));
             if let Some(clients) = &self.options.client_ca {
                 let clients = self.folder.write("clients.crt", clients)?;
                 config.push_str(&format!(

@@ -34,13 +34,8 @@ impl Options {
     /// TLS with a certificate, and SCRAM for every role.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
-        Self {
-            leaf: Some(leaf),
-            client_ca: None,
-            hba: "hostssl all all all scram-sha-256".to_owned(),
-            settings: String::new(),
-            openssl: None,
-        }
+        let hba = "hostssl all all all scram-sha-256".to_owned();
+        Self { leaf: Some(leaf), hba, ..Self::plaintext() }
     }
 
     /// No TLS at all.
@@ -119,11 +114,9 @@ impl Postgres {
             Some(place) => place.remove("postmaster.pid")?,
         }
         if let Some(leaf) = &options.leaf {
-            folder.write("server.crt", &leaf.certificate)?;
-            folder.write("server.key", &leaf.key)?;
+            let [certificate, key] = leaf.write(&folder)?;
             settings.push_str(&format!(
-                "ssl = on\nssl_cert_file = '{0}/server.crt'\nssl_key_file = '{0}/server.key'\n",
-                folder.path().display()
+                "ssl = on\nssl_cert_file = '{certificate}'\nssl_key_file = '{key}'\n"
             ));
         }
         if let Some(ca) = &options.client_ca {

@@ -17,7 +17,7 @@ use crate::program::Programs;
 use crate::server::Account;
 
 /// The options of a server.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
@@ -41,25 +41,13 @@ impl Options {
     /// TLS with a certificate.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
-        Self {
-            leaf: Some(leaf),
-            client_ca: None,
-            lets_strangers_in: false,
-            settings: String::new(),
-            openssl: None,
-        }
+        Self { leaf: Some(leaf), ..Self::default() }
     }
 
     /// No TLS at all.
     #[must_use]
     pub fn plaintext() -> Self {
-        Self {
-            leaf: None,
-            client_ca: None,
-            lets_strangers_in: false,
-            settings: String::new(),
-            openssl: None,
-        }
+        Self::default()
     }
 }
 
@@ -120,8 +108,7 @@ impl Redis {
         match &options.leaf {
             None => config.push_str(&format!("port {port}\n")),
             Some(leaf) => {
-                let certificate = folder.write("server.crt", &leaf.certificate)?;
-                let key = folder.write("server.key", &leaf.key)?;
+                let [certificate, key] = leaf.write(&folder)?;
                 let clients = folder.write(
                     "clients.crt",
                     options.client_ca.as_ref().unwrap_or(&leaf.certificate),
@@ -129,8 +116,8 @@ impl Redis {
                 config.push_str(&format!(
                     "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\n\
                      tls-ca-cert-file {}\ntls-auth-clients {}\n",
-                    certificate.display(),
-                    key.display(),
+                    certificate,
+                    key,
                     clients.display(),
                     if options.client_ca.is_some() { "yes" } else { "no" }
                 ));

@@ -100,7 +100,7 @@ impl Desk {
 /// The part of a document that must be there, so that the developer finds it.
 #[track_caller]
 fn documented(text: &str) {
-    let document = include_str!("../../docs/development.md");
+    let document = include_str!("../../../docs/development.md");
     assert!(document.contains(text), "{text} is not in docs/development.md");
 }
 

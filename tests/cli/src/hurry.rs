@@ -42,26 +42,18 @@ struct WithoutServer {
     orders: Resource<Sqlite>,
 }
 
-fn main() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
     let source = Sources::new().then(Environment::process()).then(DotEnv::file(".env"));
     let mut arguments = std::env::args();
     if arguments.next().is_some_and(|name| name.ends_with("-services")) {
         return cli::run_from::<Services>(&source);
     }
-    let variant = arguments.next();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let done = runtime.block_on(async {
-        match variant.as_deref() {
-            Some("waiving") => serve(Waiving::attach_from(&source).await?.orders).await,
-            Some("sqlite") => {
-                let orders = WithoutServer::attach_from(&source).await?.orders;
-                let table = "CREATE TABLE IF NOT EXISTS orders (id integer PRIMARY KEY)";
-                sqlx::query(table).execute(&*orders.client()).await?;
-                serve_file(orders).await
-            }
-            _ => serve(Services::attach_from(&source).await?.orders).await,
-        }
-    });
+    let done = match arguments.next().as_deref() {
+        Some("waiving") => serve_waiving(&source).await,
+        Some("sqlite") => serve_sqlite(&source).await,
+        _ => serve_as_written(&source).await,
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,6 +64,21 @@ fn main() -> ExitCode {
 }
 
 type Failed = Box<dyn std::error::Error>;
+
+async fn serve_as_written(source: &Sources) -> Result<(), Failed> {
+    serve(Services::attach_from(source).await?.orders).await
+}
+
+async fn serve_waiving(source: &Sources) -> Result<(), Failed> {
+    serve(Waiving::attach_from(source).await?.orders).await
+}
+
+async fn serve_sqlite(source: &Sources) -> Result<(), Failed> {
+    let orders = WithoutServer::attach_from(source).await?.orders;
+    let table = "CREATE TABLE IF NOT EXISTS orders (id integer PRIMARY KEY)";
+    sqlx::query(table).execute(&*orders.client()).await?;
+    serve_file(orders).await
+}
 
 /// Answers to `POST /orders/7` and `GET /orders`, until the process is ended.
 macro_rules! serve {
