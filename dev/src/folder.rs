@@ -220,9 +220,9 @@ struct Root {
 }
 
 /// A `static` is never dropped. So a child process waits for the end of its input, which is the end
-/// of this process, and removes the folder. First it waits for the servers, which write into it,
-/// and find kept data by a link in it, until they have stopped. It tries several times. Ctrl-C in a terminal signals the whole process group, so the child
-/// has a group of its own.
+/// of this process, and removes the folder. First it waits until the servers have stopped, which
+/// write into it, and find kept data by a link in it. It tries several times. Ctrl-C in a terminal
+/// signals the whole process group, so the child has a group of its own.
 ///
 /// A path of a socket may have about 100 bytes: `TMPDIR` of macOS leaves too few of them.
 static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| root("/tmp"));

@@ -1,5 +1,5 @@
-//! The application of a developer in a hurry: axum, sqlx, and a `.env` file. `hurry-services` is the
-//! command line of the same program.
+//! The application of a developer in a hurry: axum, sqlx, and a `.env` file. `hurry-services` is
+//! the command line of the same program.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer reads it")]
 

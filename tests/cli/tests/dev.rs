@@ -412,7 +412,8 @@ fn a_migration_of_mariadb_has_an_administrator_s_locator() {
             "${account%%:*}" "${account#*:}" "${place%%/*}" "$ca" >admin.cnf
         case $url in *'?ssl-mode=VERIFY_IDENTITY&ssl-ca='*) ;; *) exit 3; esac
         test -z "$DATABASE_URL" || exit 4
-        mariadb --defaults-file=admin.cnf "${database%%\?*}" -e 'CREATE TABLE prices (id int)' || exit
+        mariadb --defaults-file=admin.cnf "${database%%\?*}" \
+            -e 'CREATE TABLE prices (id int)' || exit
         echo "prices are made by $url"
         url=$DATABASE_ADMIN_URL; rest=${url#*//administrator:}; export PGPASSWORD="${rest%%@*}"
         psql -X -q "postgres://administrator@${rest#*@}" -c 'CREATE TABLE orders (id bigint)'
@@ -420,7 +421,8 @@ fn a_migration_of_mariadb_has_an_administrator_s_locator() {
     // The account of the program reads the new table, and does no more.
     let program = r#"
         printf %s "$KIOSK_FEEDS_PRICES_CA" >authority; place=${KIOSK_FEEDS_PRICES_URL#*localhost:}
-        umask 077; printf '[client]\nuser=%s\npassword=%s\nhost=127.0.0.1\nport=%s\nssl-ca=authority\n' \
+        umask 077
+        printf '[client]\nuser=%s\npassword=%s\nhost=127.0.0.1\nport=%s\nssl-ca=authority\n' \
             "$KIOSK_FEEDS_PRICES_USER" "$KIOSK_FEEDS_PRICES_PASSWORD" "${place%%/*}" >own.cnf
         mariadb --defaults-file=own.cnf "${place#*/}" -e 'SELECT count(*) FROM prices' || exit
         ! mariadb --defaults-file=own.cnf "${place#*/}" -e 'DROP TABLE prices' 2>/dev/null
