@@ -5,6 +5,8 @@
 //! - [`server`] has these servers one by one. They are started from the programs that are
 //!   installed, with TLS by an [authority] that is made on the spot. They run as an unprivileged
 //!   user in a temporary folder on free ports, and end with the process.
+//! - [`conformance`] (feature `conformance`) is the suite of cases that every service passes. A
+//!   service of your own proves itself by it.
 //! - [`Containers`] has a server in a container for each service that it knows. The command line
 //!   writes them into a compose file (`template compose`).
 
@@ -12,6 +14,8 @@
 
 #[cfg(feature = "servers")]
 pub mod authority;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod container;
 #[cfg(feature = "servers")]
 mod dev;

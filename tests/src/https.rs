@@ -17,15 +17,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use axum::serve::Listener;
+use backing_services_dev::server::tls::TlsListener;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::canary::PASSWORD;
@@ -78,28 +76,45 @@ impl Https {
         Self::serve_with(authority, configuration, anybody)
     }
 
+    /// A server with this certificate, which requires a client certificate of this authority if
+    /// there is one.
+    #[must_use]
+    pub fn configured(authority: Authority, leaf: &Leaf, client_ca: Option<&str>) -> Self {
+        Self::requiring(authority, leaf, client_ca, app())
+    }
+
     /// A server for another application.
     #[must_use]
     pub fn serve(authority: Authority, leaf: &Leaf, app: Router) -> Self {
-        Self::serve_with(authority, Arc::new(configuration(leaf)), app)
+        Self::requiring(authority, leaf, None, app)
+    }
+
+    /// The same, which requires a client certificate of this authority if there is one.
+    pub(crate) fn requiring(
+        authority: Authority,
+        leaf: &Leaf,
+        client_ca: Option<&str>,
+        app: Router,
+    ) -> Self {
+        Self::serve_with(authority, configuration(leaf, client_ca), app)
     }
 
     fn serve_with(authority: Authority, configuration: Arc<ServerConfig>, app: Router) -> Self {
         let listener = hostile::listen();
         let port = listener.local_addr().expect("a port").port();
-        let state = Shared::default();
-        let acceptor = TlsAcceptor::from(configuration);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let shared = state.clone();
+        let listener = {
+            let _entered = runtime.enter();
+            TlsListener::new(TcpListener::from_std(listener).expect("a listener"), configuration)
+        };
+        let state = Shared { accepted: listener.accepted(), ..Shared::default() };
+        let listener = Counting { listener, open: Arc::clone(&state.open) };
         let app = app.layer(axum::middleware::from_fn_with_state(state.clone(), remember));
-        runtime.spawn(async move {
-            let listener = TcpListener::from_std(listener).expect("a listener");
-            axum::serve(TlsListener { listener, acceptor, state: shared }, app).await
-        });
+        runtime.spawn(async move { axum::serve(listener, app).await });
         Self { runtime: Some(runtime), state, port, authority }
     }
 
@@ -161,19 +176,14 @@ impl Drop for Https {
     }
 }
 
-pub(crate) fn configuration(leaf: &Leaf) -> ServerConfig {
-    let chain = CertificateDer::pem_slice_iter(leaf.certificate.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("TLS");
-    let mut configuration =
-        builder.with_no_client_auth().with_single_cert(chain, key).expect("a configuration");
+pub(crate) fn configuration(leaf: &Leaf, client_ca: Option<&str>) -> Arc<ServerConfig> {
+    let configuration = match client_ca {
+        Some(ca) => hostile::requiring(leaf, ca),
+        None => Asking::Not.configuration(leaf, rustls::ALL_VERSIONS),
+    };
+    let mut configuration = Arc::unwrap_or_clone(configuration);
     configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    configuration
+    Arc::new(configuration)
 }
 
 async fn remember(State(state): State<Shared>, request: Request, next: Next) -> Response {
@@ -216,30 +226,20 @@ async fn bytes(Query(query): Query<HashMap<String, usize>>) -> Body {
     Body::from(vec![b'x'; query.get("count").copied().unwrap_or_default()])
 }
 
-struct TlsListener {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    state: Shared,
+/// Counts the connections of a listener.
+struct Counting {
+    listener: TlsListener,
+    open: Arc<AtomicUsize>,
 }
 
-impl Listener for TlsListener {
+impl Listener for Counting {
     type Io = Counted;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Counted, SocketAddr) {
-        loop {
-            let Ok((stream, address)) = self.listener.accept().await else { continue };
-            self.state.accepted.fetch_add(1, Ordering::SeqCst);
-            // As in every usual server. Without `TCP_NODELAY`, an answer waits until the client has
-            // acknowledged earlier data.
-            let _ = stream.set_nodelay(true);
-            let handshake =
-                tokio::time::timeout(Duration::from_secs(5), self.acceptor.accept(stream));
-            if let Ok(Ok(stream)) = handshake.await {
-                self.state.open.fetch_add(1, Ordering::SeqCst);
-                return (Counted { stream, open: Arc::clone(&self.state.open) }, address);
-            }
-        }
+        let (stream, address) = self.listener.accept().await;
+        self.open.fetch_add(1, Ordering::SeqCst);
+        (Counted { stream, open: Arc::clone(&self.open) }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

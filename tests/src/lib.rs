@@ -10,24 +10,21 @@
     reason = "a harness that fails has to stop the test at once, with a message"
 )]
 
+pub use backing_services_dev::conformance::{attempt, canary, journal, pki, relay};
+
 pub mod amqp;
-pub mod attempt;
-pub mod canary;
 pub mod certified;
 pub mod echo;
 pub mod etcd;
 pub mod folder;
 pub mod hostile;
 pub mod https;
-pub mod journal;
 pub mod mariadb;
 pub mod nats;
-pub mod pki;
 pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod redis;
-pub mod relay;
 pub mod s3;
 pub mod smtp;
 

@@ -35,9 +35,10 @@ const PERMISSIONS: &str = concat!(
 pub struct Options {
     /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
-    /// The authority of the client certificates that it requests. The certificate is then the
-    /// login.
+    /// The authority of the client certificates that it requires.
     pub client_ca: Option<String>,
+    /// True if the client certificate is the login.
+    pub maps_certificates: bool,
     /// The block `authorization`. If it is empty, every client is admitted.
     pub authorization: String,
 }
@@ -46,13 +47,23 @@ impl Options {
     /// TLS with a certificate, and the users of the tests.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
-        Self { leaf: Some(leaf), client_ca: None, authorization: users(PASSWORD) }
+        Self {
+            leaf: Some(leaf),
+            client_ca: None,
+            maps_certificates: true,
+            authorization: users(PASSWORD),
+        }
     }
 
     /// No TLS at all.
     #[must_use]
     pub fn plaintext() -> Self {
-        Self { leaf: None, client_ca: None, authorization: users(PASSWORD) }
+        Self {
+            leaf: None,
+            client_ca: None,
+            maps_certificates: true,
+            authorization: users(PASSWORD),
+        }
     }
 }
 
@@ -94,8 +105,14 @@ impl Nats {
     /// A server with these options.
     #[must_use]
     pub fn with(authority: Authority, options: Options) -> Self {
-        let Options { leaf, client_ca, authorization } = options;
-        let options = nats::Options { leaf, client_ca, authorization, variables: Vec::new() };
+        let Options { leaf, client_ca, maps_certificates, authorization } = options;
+        let options = nats::Options {
+            leaf,
+            client_ca,
+            maps_certificates,
+            authorization,
+            variables: Vec::new(),
+        };
         Self { server: nats::Nats::start(&process::programs(), options).unwrap(), authority }
     }
 

@@ -33,10 +33,16 @@ impl S3 {
     /// A server with this certificate.
     #[must_use]
     pub fn with(authority: Authority, leaf: &Leaf) -> Self {
+        Self::configured(authority, leaf, None)
+    }
+
+    /// The same, which requires a client certificate of this authority if there is one.
+    #[must_use]
+    pub fn configured(authority: Authority, leaf: &Leaf, client_ca: Option<&str>) -> Self {
         let folder = Folder::new("s3");
         std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
         let app = s3::router(folder.path(), &Account::new(USER, PASSWORD)).unwrap();
-        Self { server: Https::serve(authority, leaf, app), folder }
+        Self { server: Https::requiring(authority, leaf, client_ca, app), folder }
     }
 
     /// The value of the `_ENDPOINT` variable.

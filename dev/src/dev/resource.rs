@@ -253,6 +253,7 @@ fn nats(wanted: &Wanted) -> Result<Begun, DevError> {
     let options = nats::Options {
         leaf: Some(certificate()?),
         client_ca: None,
+        maps_certificates: false,
         // In quotation marks, the server takes it for a text whatever it looks like.
         variables: vec![(name.to_owned(), format!("\"{}\"", account.password()))],
         authorization,

@@ -16,6 +16,8 @@ pub mod redis;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod smtp;
+#[cfg(feature = "s3")]
+pub mod tls;
 
 /// An account of a server: its name and its password.
 #[derive(Clone)]

@@ -19,9 +19,11 @@ use crate::program::Programs;
 pub struct Options {
     /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
-    /// The authority of the client certificates that it requests. The certificate is then the
-    /// login.
+    /// The authority of the client certificates that it requires.
     pub client_ca: Option<String>,
+    /// True if the client certificate is the login. If it is false, it is required beside the
+    /// login.
+    pub maps_certificates: bool,
     /// The block `authorization`, as the configuration has it. If it is empty, every client is
     /// admitted.
     pub authorization: String,
@@ -99,10 +101,9 @@ impl Nats {
                 .push_str(&format!("tls {{ cert_file: \"{}\", key_file: \"{}\"", certificate, key));
             if let Some(clients) = &self.options.client_ca {
                 let clients = self.folder.write("clients.crt", clients)?;
-                config.push_str(&format!(
-                    ", ca_file: \"{}\", verify_and_map: true",
-                    clients.display()
-                ));
+                let verify =
+                    if self.options.maps_certificates { "verify_and_map" } else { "verify" };
+                config.push_str(&format!(", ca_file: \"{}\", {verify}: true", clients.display()));
             }
             config.push_str(" }\n");
         }

@@ -1,37 +1,29 @@
 //! A real S3 server, in this process: s3s over a folder.
 
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use axum::serve::Listener;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::DevError;
 use crate::authority::Leaf;
 use crate::folder::Folder;
 use crate::kept::{self, Place};
 use crate::server::Account;
-
-/// The time for a TLS handshake, during which no other client is admitted.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+use crate::server::tls::TlsListener;
 
 /// A server for one access key. It serves until it is dropped.
 pub struct S3 {
@@ -69,7 +61,7 @@ impl S3 {
             kept::make_folder(&data.join(bucket), 0o700)?;
         }
         let app = router(&data, account)?;
-        let acceptor = TlsAcceptor::from(Arc::new(configuration(leaf)?));
+        let configuration = Arc::new(configuration(leaf)?);
         let cannot = |error| DevError::system("the server for S3 cannot listen", &error);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
@@ -83,7 +75,8 @@ impl S3 {
             let _entered = runtime.enter();
             TcpListener::from_std(listener).map_err(cannot)?
         };
-        runtime.spawn(async move { axum::serve(TlsListener { listener, acceptor }, app).await });
+        let listener = TlsListener::new(listener, configuration);
+        runtime.spawn(async move { axum::serve(listener, app).await });
         Ok(Self { runtime: Some(runtime), data, _folder: folder, _place: place, port })
     }
 
@@ -146,31 +139,4 @@ fn configuration(leaf: &Leaf) -> Result<ServerConfig, DevError> {
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(DevError::certificate)
-}
-
-struct TlsListener {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        loop {
-            let Ok((stream, address)) = self.listener.accept().await else { continue };
-            // Without `TCP_NODELAY`, an answer waits until the client has acknowledged earlier
-            // data.
-            let _ = stream.set_nodelay(true);
-            let handshake = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream));
-            if let Ok(Ok(stream)) = handshake.await {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }

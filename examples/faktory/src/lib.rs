@@ -3,9 +3,12 @@
 //!
 //! It shows that the trait is enough. The runtime provides the locator's grammar, the address
 //! rules, verified TLS with the resource's own authority or pin, credentials from a file, the
-//! deadline, the posture and the report. This crate only implements the protocol, and does not
-//! trust the server's data:
-//! <https://github.com/contribsys/faktory/blob/main/docs/protocol-specification.md>.
+//! deadline, reconnecting, the posture and the report. This crate only implements the protocol, and
+//! does not trust the server's data:
+//! <https://github.com/contribsys/faktory/blob/main/docs/protocol-specification.md>. Faktory has
+//! one password, and no accounts. A client certificate does not replace the password.
+//!
+//! `tests/conformance.rs` runs the suite of cases that the services of `backing-services` pass.
 //!
 //! ```no_run
 //! use backing_services::{BackingServices, Resource};
@@ -32,6 +35,7 @@
 //! const SCHEMES: &[Scheme] = &[Scheme::tls("tcp")];
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use backing_services_runtime::posture::ServerPosture;
@@ -39,6 +43,7 @@ use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::rules::Scheme;
 use backing_services_runtime::rules::rule::{MISSING_CREDENTIALS, WEAK_AUTHENTICATION};
 use backing_services_runtime::secrecy::{ExposeSecret as _, SecretString};
+use backing_services_runtime::service::reconnect::{Link, Reconnector};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Refusal, Stream, Target};
 use backing_services_runtime::{Failure, Finding, Posture, Service};
@@ -70,76 +75,24 @@ impl Service for Faktory {
     const LOGIN: Login = Login::Password;
 
     async fn connect(target: &Target, _: Attempt) -> Result<Attachment<Client>, Refusal> {
-        let dialled = target.dial().await?;
-        let mut connection = Connection { stream: dialled.stream };
-        let mut posture = Posture::of::<Self>(target);
-        posture.tls = dialled.tls;
-
-        let greeting = timely(connection.line()).await?;
-        let greeting: Value = greeting
-            .strip_prefix("+HI ")
-            .and_then(|json| serde_json::from_str(json).ok())
-            .ok_or_else(Failure::protocol)?;
-        let mut hello = json!({ "v": 2, "hostname": "backing-services", "labels": [] });
-        match (greeting.get("s").and_then(Value::as_str), target.password()) {
-            (Some(salt), Some(password)) => {
-                let rounds = greeting.get("i").and_then(Value::as_u64).unwrap_or(1);
-                if !(1..=MOST_ROUNDS).contains(&rounds) {
-                    return Err(Finding::new(
-                        &WEAK_AUTHENTICATION,
-                        "the server wants the password hashed an unreasonable number of times",
-                    )
-                    .into());
-                }
-                hello["pwdhash"] = hash(password, salt, rounds).into();
-                posture.authentication = Some("salted SHA-256".to_owned());
-            }
-            (Some(_), None) => {
-                return Err(
-                    Finding::new(&MISSING_CREDENTIALS, "the server wants a password").into()
-                );
-            }
-            // Without a salt, the server checks no password: any client can log in.
-            (None, _) => {
-                return Err(Finding::new(
-                    &WEAK_AUTHENTICATION,
-                    "the server admits every client, without a password",
-                )
-                .into());
-            }
-        }
-        timely(connection.send(&format!("HELLO {hello}"))).await?;
-        if timely(connection.line()).await? != "+OK" {
-            let help = "check the password; it may have been rotated";
-            return Err(Failure::new(
-                FailureKind::AuthenticationFailed,
-                "the server does not accept the password",
-                help,
-            )
-            .into());
-        }
-        let info = timely(connection.ask("INFO")).await?;
-        posture.server = serde_json::from_str::<Value>(&info).ok().and_then(|info| {
-            Some(ServerPosture::new("Faktory", info["server"]["faktory_version"].as_str()?))
-        });
-        Ok(Attachment::new(Client(Mutex::new(connection)), posture))
+        let (connection, posture) = Connection::open(target).await?;
+        Ok(Attachment::new(Client(Reconnector::new(target, connection)), posture))
     }
 
     async fn health(client: &Client) -> Result<(), Refusal> {
-        timely(client.0.lock().await.ask("INFO")).await.map(drop)
+        client.0.get().await?.ask("INFO").await.map(drop)
     }
 
     async fn close(client: &Client) {
-        // Faktory expects `END`; without it, it detects the closed connection.
-        let mut connection = client.0.lock().await;
-        let _ = timely(connection.send("END")).await;
-        let _ = connection.stream.shutdown().await;
+        if let Some(connection) = client.0.close().await {
+            connection.end().await;
+        }
     }
 }
 
-/// A connection to a Faktory server, shared by its users.
-#[derive(Debug)]
-pub struct Client(Mutex<Connection>);
+/// A client of a Faktory server. Clones share one connection, which is opened again after it broke.
+#[derive(Clone, Debug)]
+pub struct Client(Reconnector<Connection>);
 
 impl Client {
     /// Pushes a job, and returns its id.
@@ -153,59 +106,145 @@ impl Client {
             .as_nanos()
             .to_string();
         let job = json!({ "jid": id, "jobtype": kind, "args": arguments });
-        let mut connection = self.0.lock().await;
-        timely(connection.send(&format!("PUSH {job}"))).await?;
-        if timely(connection.line()).await? == "+OK" {
-            Ok(id)
-        } else {
-            Err(Failure::protocol().into())
-        }
+        self.0.get().await?.command(&format!("PUSH {job}")).await?;
+        Ok(id)
     }
 }
 
-/// Reads and writes lines over TLS.
+/// A connection. Its users take turns.
 #[derive(Debug)]
 struct Connection {
-    stream: Stream,
+    stream: Mutex<Stream>,
+    is_broken: AtomicBool,
+}
+
+impl Link for Connection {
+    const SERVICE: &'static str = Faktory::NAME;
+
+    fn is_alive(&self) -> bool {
+        !self.is_broken.load(Ordering::Relaxed)
+    }
+
+    async fn open(target: &Target) -> Result<Self, Refusal> {
+        Ok(Self::open(target).await?.0)
+    }
 }
 
 impl Connection {
-    async fn send(&mut self, line: &str) -> Result<(), Refusal> {
-        self.stream
-            .write_all(format!("{line}\r\n").as_bytes())
-            .await
-            .map_err(|_| Failure::closed())?;
-        self.stream.flush().await.map_err(|_| Failure::closed())?;
-        Ok(())
+    /// Dials, logs in, and asks the server for its version.
+    async fn open(target: &Target) -> Result<(Self, Posture), Refusal> {
+        let mut dialled = target.dial().await?;
+        let mut posture = Posture::of::<Faktory>(target);
+        posture.tls = dialled.tls;
+        timely(log_in(&mut dialled.stream, target)).await?;
+        posture.authentication = Some("salted SHA-256".to_owned());
+        let connection =
+            Self { stream: Mutex::new(dialled.stream), is_broken: AtomicBool::new(false) };
+        let info = connection.ask("INFO").await?;
+        posture.server = serde_json::from_str::<Value>(&info).ok().and_then(|info| {
+            Some(ServerPosture::new("Faktory", info["server"]["faktory_version"].as_str()?))
+        });
+        Ok((connection, posture))
     }
 
-    /// A line, without its end.
-    async fn line(&mut self) -> Result<String, Refusal> {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            if line.len() == LONGEST_LINE {
-                return Err(Failure::protocol().into());
-            }
-            line.push(self.stream.read_u8().await.map_err(|_| Failure::closed())?);
-        }
-        line.truncate(line.len() - 2);
-        String::from_utf8(line).map_err(|_| Failure::protocol().into())
+    /// Sends a command whose answer is `+OK`.
+    async fn command(&self, command: &str) -> Result<(), Refusal> {
+        self.talk(async |stream| {
+            send(stream, command).await?;
+            if line(stream).await? == "+OK" { Ok(()) } else { Err(Failure::protocol().into()) }
+        })
+        .await
     }
 
     /// Sends a command, and reads the text of its answer: `$`, its length, and the text.
-    async fn ask(&mut self, command: &str) -> Result<String, Refusal> {
-        self.send(command).await?;
-        let header = self.line().await?;
-        let length: usize = header
-            .strip_prefix('$')
-            .and_then(|length| length.parse().ok())
-            .ok_or_else(Failure::protocol)?;
-        if length > LONGEST_LINE {
+    async fn ask(&self, command: &str) -> Result<String, Refusal> {
+        self.talk(async |stream| {
+            send(stream, command).await?;
+            let header = line(stream).await?;
+            let length: usize = header
+                .strip_prefix('$')
+                .and_then(|length| length.parse().ok())
+                .ok_or_else(Failure::protocol)?;
+            if length > LONGEST_LINE {
+                return Err(Failure::protocol().into());
+            }
+            let text = line(stream).await?;
+            if text.len() == length { Ok(text) } else { Err(Failure::protocol().into()) }
+        })
+        .await
+    }
+
+    /// One exchange with the server. If it does not end well, its answer may still arrive: the
+    /// connection is then used no more. That holds for a call that is dropped, too.
+    async fn talk<T>(
+        &self,
+        exchange: impl AsyncFnOnce(&mut Stream) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut stream = timely(async { Ok(self.stream.lock().await) }).await?;
+        if self.is_broken.swap(true, Ordering::Relaxed) {
+            return Err(Failure::closed().into());
+        }
+        let answer = timely(exchange(&mut stream)).await?;
+        self.is_broken.store(false, Ordering::Relaxed);
+        Ok(answer)
+    }
+
+    /// Faktory expects `END`; without it, it detects the closed connection.
+    async fn end(&self) {
+        let mut stream = self.stream.lock().await;
+        let _ = timely(send(&mut stream, "END")).await;
+        let _ = stream.shutdown().await;
+    }
+}
+
+/// Reads the greeting, and proves the password. A server that asks for none admits every client.
+async fn log_in(stream: &mut Stream, target: &Target) -> Result<(), Refusal> {
+    let greeting: Value = line(stream)
+        .await?
+        .strip_prefix("+HI ")
+        .and_then(|json| serde_json::from_str(json).ok())
+        .ok_or_else(Failure::protocol)?;
+    let Some(salt) = greeting.get("s").and_then(Value::as_str) else {
+        let weak = "the server admits every client, without a password";
+        return Err(Finding::new(&WEAK_AUTHENTICATION, weak).into());
+    };
+    let Some(password) = target.password() else {
+        let missing = "the server wants a password";
+        return Err(Finding::new(&MISSING_CREDENTIALS, missing).into());
+    };
+    let rounds = greeting.get("i").and_then(Value::as_u64).unwrap_or(1);
+    if !(1..=MOST_ROUNDS).contains(&rounds) {
+        let weak = "the server wants the password hashed an unreasonable number of times";
+        return Err(Finding::new(&WEAK_AUTHENTICATION, weak).into());
+    }
+    let proof = hash(password, salt, rounds);
+    let hello = json!({ "v": 2, "hostname": "backing-services", "labels": [], "pwdhash": proof });
+    send(stream, &format!("HELLO {hello}")).await?;
+    if line(stream).await? == "+OK" {
+        return Ok(());
+    }
+    let refused = "the server does not accept the password";
+    let help = "check the password; it may have been rotated";
+    Err(Failure::new(FailureKind::AuthenticationFailed, refused, help).into())
+}
+
+async fn send(stream: &mut Stream, line: &str) -> Result<(), Refusal> {
+    stream.write_all(format!("{line}\r\n").as_bytes()).await.map_err(|_| Failure::closed())?;
+    stream.flush().await.map_err(|_| Failure::closed())?;
+    Ok(())
+}
+
+/// A line, without its end.
+async fn line(stream: &mut Stream) -> Result<String, Refusal> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        if line.len() == LONGEST_LINE {
             return Err(Failure::protocol().into());
         }
-        let text = self.line().await?;
-        if text.len() == length { Ok(text) } else { Err(Failure::protocol().into()) }
+        line.push(stream.read_u8().await.map_err(|_| Failure::closed())?);
     }
+    line.truncate(line.len() - 2);
+    String::from_utf8(line).map_err(|_| Failure::protocol().into())
 }
 
 /// The hash that the server gets instead of the password.

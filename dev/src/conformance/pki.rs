@@ -1,34 +1,37 @@
 //! Certificates for the tests: those of [`backing_services_dev::authority`], and invalid ones.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use backing_services_dev::authority::{self, NAMES, authority_parameters, server_parameters};
-pub use backing_services_dev::authority::{Leaf, SUBJECT};
+use crate::authority::{self, NAMES, authority_parameters, server_parameters};
+pub use crate::authority::{Leaf, SUBJECT};
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ED25519,
 };
 
-use crate::process::find;
+use crate::folder::Folder;
+use crate::process::{self, unprivileged};
+use crate::program::Programs;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A certificate authority.
-#[derive(Debug)]
-pub struct Authority(authority::Authority);
+#[derive(Clone, Debug)]
+pub struct Authority(Arc<authority::Authority>);
 
 impl Authority {
     /// A new authority.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self(authority::Authority::new(name).unwrap())
+        Self(Arc::new(authority::Authority::new(name).unwrap()))
     }
 
     /// A new authority that signs with this key.
     #[must_use]
     pub fn with(name: &str, key: KeyPair) -> Self {
-        Self(authority::Authority::with(name, authority_parameters(name), key).unwrap())
+        Self(Arc::new(authority::Authority::with(name, authority_parameters(name), key).unwrap()))
     }
 
     /// An authority whose validity ends in this number of seconds.
@@ -61,7 +64,7 @@ impl Authority {
     }
 
     fn of(name: &str, params: CertificateParams) -> Self {
-        Self(authority::Authority::with(name, params, authority::key().unwrap()).unwrap())
+        Self(Arc::new(authority::Authority::with(name, params, authority::key().unwrap()).unwrap()))
     }
 
     /// Its own certificate and key, as a server would present them.
@@ -73,7 +76,7 @@ impl Authority {
     /// An authority below this one.
     #[must_use]
     pub fn intermediate(&self, name: &str) -> Self {
-        Self(self.0.intermediate(name).unwrap())
+        Self(Arc::new(self.0.intermediate(name).unwrap()))
     }
 
     /// Its own certificate in PEM: the value of a `_CA` variable.
@@ -158,7 +161,7 @@ impl Authority {
 /// An RSA key of 2048 bits. `openssl` makes it, because ring cannot.
 #[must_use]
 pub fn rsa_key() -> KeyPair {
-    let mut openssl = Command::new(find("openssl"));
+    let mut openssl = Command::new(Programs::installed().find("openssl").unwrap());
     let output = openssl
         .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
     let output = output.stderr(Stdio::null()).output().expect("openssl");
@@ -177,6 +180,32 @@ pub fn self_signed() -> Leaf {
     let key = authority::key().unwrap();
     let certificate = server().self_signed(&key).expect("a certificate");
     Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
+/// A server certificate for an RSA key of so many bits, signed by RSA with this digest, and its
+/// authority. `openssl` makes them, because ring refuses weak ones.
+#[must_use]
+pub fn weak(bits: u32, digest: &str) -> (Leaf, String) {
+    let folder = Folder::new("weak").unwrap();
+    folder
+        .write("extensions", "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+        .unwrap();
+    for line in [
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority -days 30"
+            .to_owned(),
+        format!(
+            "req -newkey rsa:{bits} -nodes -keyout server.key -out server.csr -subj /CN=server"
+        ),
+        format!(
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -set_serial 2 -days 30 -{digest} \
+             -extfile extensions -out server.pem"
+        ),
+    ] {
+        let mut openssl = unprivileged("openssl");
+        process::run(openssl.args(line.split(' ')).current_dir(folder.path())).unwrap();
+    }
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+    (Leaf { certificate: read("server.pem"), key: read("server.key") }, read("ca.pem"))
 }
 
 /// The parameters of a valid server certificate.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use backing_services::{AttachError, BackingServices, Environment, Finding};
+use backing_services_runtime::{AttachError, BackingServices, Environment, Finding};
 
-use crate::{canary, journal};
+use crate::conformance::{canary, journal};
 
 /// Attaches, and searches all results for the secret: the error by every route, the debug output
 /// and the posture of every resource, and everything that the process has logged meanwhile.

@@ -2,7 +2,7 @@
 //! request, as a network does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,13 +10,14 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::hostile;
+use crate::conformance::hostile;
 
 /// A port of the loopback interface that leads to another one.
 #[derive(Debug)]
 pub struct Relay {
     /// The port that it listens on.
     pub port: u16,
+    target: Arc<AtomicU16>,
     flow: watch::Sender<Flow>,
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
@@ -31,6 +32,10 @@ pub enum Flow {
     Silent,
     /// Bytes are forwarded after this number of milliseconds, which is half of a round trip.
     Slow(u64),
+    /// Bytes of the server are forwarded one by one, with this pause after each.
+    Drip(Duration),
+    /// This number of bytes of the server is forwarded on each connection, and then nothing.
+    SilentAfter(usize),
     /// Connections are closed, and new ones are closed at once.
     ForcedClose,
 }
@@ -42,6 +47,8 @@ impl Relay {
         let listener = hostile::listen();
         let port = listener.local_addr().expect("a port").port();
         let (flow, watched) = watch::channel(Flow::Open);
+        let target = Arc::new(AtomicU16::new(target));
+        let current = Arc::clone(&target);
         let (accepted, open) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (count, count_open) = (Arc::clone(&accepted), Arc::clone(&open));
         hostile::runtime().spawn(async move {
@@ -49,15 +56,20 @@ impl Relay {
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 count_open.fetch_add(1, Ordering::SeqCst);
-                let (open, relayed) =
-                    (Arc::clone(&count_open), relay(client, target, watched.clone()));
+                let relayed = relay(client, current.load(Ordering::SeqCst), watched.clone());
+                let open = Arc::clone(&count_open);
                 tokio::spawn(async move {
                     relayed.await;
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { port, flow, accepted, open }
+        Self { port, target, flow, accepted, open }
+    }
+
+    /// Leads new connections to another port.
+    pub fn lead_to(&self, target: u16) {
+        self.target.store(target, Ordering::SeqCst);
     }
 
     /// Changes the mode for every connection.
@@ -94,8 +106,8 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::join!(
-            pass(from_client, to_server, flow.clone()),
-            pass(from_server, to_client, flow)
+            pass(from_client, to_server, flow.clone(), Side::Client),
+            pass(from_server, to_client, flow, Side::Server)
         );
     };
     tokio::select! {
@@ -104,19 +116,45 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flow: watch::Receiver<Flow>) {
+/// The side that sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut flow: watch::Receiver<Flow>,
+    side: Side,
+) {
     let mut bytes = vec![0; 16 * 1024];
+    let mut passed = 0;
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
-        let slow =
-            match flow.wait_for(|flow| matches!(flow, Flow::Open | Flow::Slow(_))).await.as_deref()
-            {
-                Ok(Flow::Slow(milliseconds)) => *milliseconds,
-                Ok(_) => 0,
-                Err(_) => return,
+        let mut rest = &bytes[..count];
+        while !rest.is_empty() {
+            let goes = |flow: &Flow| match *flow {
+                Flow::Open | Flow::Slow(_) | Flow::Drip(_) => true,
+                Flow::SilentAfter(most) => side == Side::Client || passed < most,
+                Flow::Silent | Flow::ForcedClose => false,
             };
-        tokio::time::sleep(Duration::from_millis(slow)).await;
-        if to.write_all(&bytes[..count]).await.is_err() {
-            return;
+            let Ok(flow) = flow.wait_for(goes).await.map(|flow| *flow) else { return };
+            let (pause, most) = match flow {
+                Flow::Slow(milliseconds) => (Duration::from_millis(milliseconds), rest.len()),
+                Flow::Drip(pause) if side == Side::Server => (pause, 1),
+                Flow::SilentAfter(most) if side == Side::Server => (Duration::ZERO, most - passed),
+                _ => (Duration::ZERO, rest.len()),
+            };
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let (now, later) = rest.split_at(most.min(rest.len()));
+            if to.write_all(now).await.is_err() {
+                return;
+            }
+            passed += now.len();
+            rest = later;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::canary;
+use crate::conformance::canary;
 
 #[derive(Default)]
 struct Journal {

@@ -1,0 +1,191 @@
+//! The server proves its identity before anything is sent to it.
+
+use backing_services_runtime::posture::TrustPosture;
+use backing_services_runtime::{AttachError, BackingServices as _, Service};
+
+use crate::authority::{NAMES, SUBJECT};
+use crate::conformance::attempt::problems;
+use crate::conformance::canary;
+use crate::conformance::hostile::Hostile;
+use crate::conformance::pki::{self, Authority, Leaf};
+use crate::conformance::stage::{self, Fixture as _, Hasty, LIMIT, Patient, SOON, Stage, refused};
+use crate::conformance::subject::{Setup, Subject, Variables};
+use crate::folder::Folder;
+use crate::port;
+use crate::process::Process;
+
+pub(super) async fn attach<S: Subject>(stage: &Stage<S>) {
+    let (relay, variables) = stage.relayed();
+    let shop: Patient<S::Service> = stage::attach(&variables).await.unwrap();
+    let posture = shop.subject().posture();
+    let tls = posture.tls.as_ref().expect("TLS");
+    assert!(["TLS 1.2", "TLS 1.3"].contains(&tls.version), "{}", tls.version);
+    let private = [TrustPosture::PrivateCa, TrustPosture::PrivateCaAndPublicRoots];
+    assert!(private.contains(&tls.trust), "{:?}", tls.trust);
+    assert_eq!(tls.certificate.subject, format!("CN={SUBJECT}"));
+    assert_eq!(tls.certificate.names, NAMES);
+    let denied: Vec<_> = posture.findings.iter().filter(|finding| finding.is_denied()).collect();
+    assert!(denied.is_empty(), "{denied:?}");
+
+    let kept = shop.subject().client().clone();
+    S::work(&kept).await.expect("a call works");
+    shop.subject().health().await.expect("it is healthy");
+    let detached = shop.detach().await;
+    assert!(detached.is_clean(), "{detached}");
+    shop.subject().health().await.expect_err("it is detached");
+    S::work(&kept).await.expect_err("a clone of the client works no longer");
+    relay.assert_all_closed().await;
+}
+
+pub(super) async fn wrong_authority<S: Subject>(stage: &Stage<S>) {
+    is_refused(stage, &Authority::new("the suite's authority").server(), "unverified_tls").await;
+    // Without `_CA`, only public authorities are trusted.
+    let (pretender, variables) = stage.pretender(&stage.authority.server());
+    assert_refused::<S>(&pretender, &variables.without("CA"), "unverified_tls").await;
+}
+
+pub(super) async fn expired<S: Subject>(stage: &Stage<S>) {
+    is_refused(stage, &stage.authority.expired(), "certificate_expiry").await;
+}
+
+pub(super) async fn not_yet_valid<S: Subject>(stage: &Stage<S>) {
+    is_refused(stage, &stage.authority.not_yet_valid(), "certificate_expiry").await;
+}
+
+pub(super) async fn wrong_name<S: Subject>(stage: &Stage<S>) {
+    is_refused(stage, &stage.authority.other_host(), "unverified_tls").await;
+}
+
+pub(super) async fn self_signed<S: Subject>(stage: &Stage<S>) {
+    is_refused(stage, &pki::self_signed(), "unverified_tls").await;
+}
+
+pub(super) async fn not_for_servers<S: Subject>(stage: &Stage<S>) {
+    is_refused(stage, &stage.authority.not_for_servers(), "unverified_tls").await;
+}
+
+pub(super) async fn weak_key<S: Subject>(stage: &Stage<S>) {
+    let (leaf, ca) = pki::weak(1024, "sha256");
+    let server = OpenSsl::start(&leaf, "DEFAULT@SECLEVEL=0", &[]);
+    let variables = server.before(stage).with("CA", ca);
+    let error = refused::<Patient<S::Service>>(&variables, SOON).await;
+    assert_eq!(problems(&error), ["weak_certificate"], "{error}");
+    server.assert_nothing_was_sent();
+}
+
+pub(super) async fn tls_1_1_only<S: Subject>(stage: &Stage<S>) {
+    let server = OpenSsl::start(&stage.authority.server(), "ALL:@SECLEVEL=0", &["-tls1_1"]);
+    let error = refused::<Patient<S::Service>>(&server.before(stage), SOON).await;
+    assert_eq!(problems(&error), ["obsolete_tls"], "{error}");
+    server.assert_nothing_was_sent();
+}
+
+pub(super) async fn plaintext_only<S: Subject>(stage: &Stage<S>) {
+    let server = S::start(Setup { leaf: None, client_ca: None }).unwrap();
+    let variables = stage.trusting(S::account(&server)).with_parameters("connect_timeout=1");
+    let error = refused::<Hasty<S::Service>>(&variables, LIMIT).await;
+    let problems = problems(&error);
+    assert!(problems.len() == 1 && S::PLAINTEXT.contains(&problems[0]), "{error}");
+}
+
+pub(super) async fn about_to_expire<S: Subject>(stage: &Stage<S>) {
+    let server = stage.start(stage.authority.about_to_expire(3), None);
+    let variables = stage.trusting(S::account(&server));
+    let shop: Patient<S::Service> = stage::attach(&variables).await.unwrap();
+    let posture = shop.subject().posture();
+    let mut findings = posture.findings.iter();
+    let finding = findings.find(|finding| finding.rule().name == "certificate_expiry");
+    let finding = finding.expect("a warning");
+    assert!(!finding.is_denied() && finding.message().contains("3 days"), "{finding}");
+    shop.detach().await;
+}
+
+pub(super) async fn pin<S: Subject>(stage: &Stage<S>) {
+    let leaf = pki::self_signed();
+    let (pretender, variables) = stage.pretender(&leaf);
+    let variables = variables.without("CA");
+    let other = variables.clone().with("PIN", pki::self_signed().pin().unwrap());
+    if !<S::Service as Service>::SUPPORTS_PINNING {
+        let error = refused::<Patient<S::Service>>(&other, SOON).await;
+        assert_eq!(problems(&error), ["malformed_value"], "{error}");
+        assert!(pretender.heard().is_empty(), "it is refused before a connection");
+        return;
+    }
+    assert_refused::<S>(&pretender, &other, "unverified_tls").await;
+
+    let server = stage.start(leaf.clone(), None);
+    let variables = S::account(&server).with("PIN", leaf.pin().unwrap());
+    let shop: Patient<S::Service> = stage::attach(&variables).await.unwrap();
+    let posture = shop.subject().posture();
+    assert_eq!(posture.tls.as_ref().expect("TLS").trust, TrustPosture::PinnedKey);
+    S::work(&shop.subject().client()).await.expect("a call works");
+    shop.detach().await;
+}
+
+/// A server with this certificate is refused, and is sent nothing.
+pub(super) async fn is_refused<S: Subject>(stage: &Stage<S>, leaf: &Leaf, rule: &str) {
+    let (pretender, variables) = stage.pretender(leaf);
+    assert_refused::<S>(&pretender, &variables, rule).await;
+}
+
+/// The attempt violates this rule alone, and nothing is sent to the server under TLS.
+pub(super) async fn assert_refused<S: Subject>(
+    pretender: &Hostile,
+    variables: &Variables,
+    rule: &str,
+) -> AttachError {
+    let error = refused::<Patient<S::Service>>(variables, SOON).await;
+    assert_eq!(problems(&error), [rule], "{error}");
+    pretender.assert_all_closed().await;
+    assert!(!pretender.heard().is_empty(), "it was dialled");
+    assert_nothing_was_sent(pretender);
+    error
+}
+
+pub(super) fn assert_nothing_was_sent(pretender: &Hostile) {
+    for heard in pretender.heard() {
+        assert!(heard.secret.is_empty(), "it was sent {} bytes", heard.secret.len());
+        assert!(canary::find(&heard.plain).is_none(), "it was sent the password");
+    }
+}
+
+/// `openssl s_server`: it can do what rustls refuses.
+struct OpenSsl {
+    process: Process,
+    port: u16,
+    /// Removed after the process has ended.
+    _folder: Folder,
+}
+
+impl OpenSsl {
+    fn start(leaf: &Leaf, ciphers: &str, options: &[&str]) -> Self {
+        let folder = Folder::new("openssl").unwrap();
+        folder.write("server.pem", &leaf.certificate).unwrap();
+        folder.write("server.key", &leaf.key).unwrap();
+        let port = port::free().unwrap();
+        let accept = format!("127.0.0.1:{port}");
+        let mut command = vec![
+            "openssl", "s_server", "-quiet", "-accept", &accept, "-cert", "server.pem", "-key",
+            "server.key", "-cipher", ciphers,
+        ];
+        command.extend(options);
+        let process = Process::start("openssl", "KILL", folder.path(), &[], command).unwrap();
+        process.wait_until(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).unwrap();
+        Self { process, port, _folder: folder }
+    }
+
+    /// The variables that lead to it, behind the messages of the protocol before TLS.
+    fn before<S: Subject>(&self, stage: &Stage<S>) -> Variables {
+        let port = self.port;
+        let before = Hostile::start(move |peer| async move {
+            S::before_tls(peer).await?.forward(port).await?;
+            Ok(None)
+        });
+        stage.at(before.port)
+    }
+
+    /// It prints what it is sent.
+    fn assert_nothing_was_sent(&self) {
+        canary::assert_silent("the server", &self.process.log());
+    }
+}
