@@ -125,6 +125,7 @@ pub(super) fn parse(
         #[cfg(feature = "dev")]
         Some(("dev", matches)) => Task::Dev(crate::dev::Options {
             migration: text(matches, "migrate"),
+            keeps: matches.get_flag("keep"),
             left_out: several(matches, "without"),
             command: several(matches, "PROGRAM"),
         }),
@@ -288,7 +289,7 @@ fn command(manifest: &'static Manifest, program: &str) -> clap::Command {
         .after_help(concat!(
             "Exit status: 0 if nothing is refused; 1 if something is; 2 if the command \
              line is wrong, a file that it names cannot be read, or the output cannot be written; ",
-            "130 and 143 if it was interrupted or terminated."
+            "129, 130, 131 and 143 if a signal ended it."
         ))
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -347,6 +348,10 @@ fn dev(resources: Vec<String>) -> clap::Command {
              administrator's locator in DATABASE_URL, or in SHOP_ORDERS_ADMIN_URL for the field of \
              SHOP_ORDERS_URL",
         );
+    let keep = Arg::new("keep").long("keep").action(ArgAction::SetTrue).help(
+        "Keep the data of the servers in the folder of the variables, for the next run with this \
+         option",
+    );
     let without = Arg::new("without")
         .long("without")
         .value_name("FIELD")
@@ -365,7 +370,7 @@ fn dev(resources: Vec<String>) -> clap::Command {
             "Start a server for each resource on this machine, with TLS and the account of \
              `needs`, until an interrupt",
         )
-        .args([migrate, without, program])
+        .args([migrate, keep, without, program])
 }
 
 fn explain() -> clap::Command {

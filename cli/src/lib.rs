@@ -36,7 +36,7 @@
 //! - 1: something is refused.
 //! - 2: the command line is wrong, the file that it names cannot be read, or the output cannot be
 //!   written (a full disk, or a standard output that is open for reading only).
-//! - 130 and 143: the run was interrupted or terminated.
+//! - 129, 130, 131 and 143: the run was ended by SIGHUP, SIGINT, SIGQUIT or SIGTERM.
 //!
 //! `dev -- PROGRAM` ends with the program's exit status.
 //!
@@ -365,29 +365,46 @@ const fn has_files_left() -> bool {
 /// The signals that ask the process to end. PID 1 of a container, such as an init container's,
 /// ignores a signal that it does not handle.
 #[cfg(unix)]
-struct Signals(Option<(Signal, Signal)>);
+struct Signals(Vec<(Signal, u8)>);
 
 #[cfg(unix)]
 impl Signals {
     /// Registers for them: from now on, none is lost, and none ends the process by itself.
     fn register() -> Self {
-        let interrupt = signal(SignalKind::interrupt());
-        Self(interrupt.and_then(|first| Ok((first, signal(SignalKind::terminate())?))).ok())
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()];
+        if !ignores_hangup() {
+            kinds.push(SignalKind::hangup());
+        }
+        let status = |kind: SignalKind| u8::try_from(128 + kind.as_raw_value()).ok();
+        let register = |kind| Some((signal(kind).ok()?, status(kind)?));
+        Self(kinds.into_iter().filter_map(register).collect())
     }
 
     /// Waits for the next one, and returns its exit status as a shell counts it: 128 plus the
     /// number of the signal.
     async fn next(&mut self) -> u8 {
-        let Some((interrupt, terminate)) = &mut self.0 else {
-            return std::future::pending().await;
-        };
-        poll_fn(|context| match (interrupt.poll_recv(context), terminate.poll_recv(context)) {
-            (Poll::Ready(_), _) => Poll::Ready(130),
-            (_, Poll::Ready(_)) => Poll::Ready(143),
-            _ => Poll::Pending,
+        poll_fn(|context| {
+            for (signal, status) in &mut self.0 {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*status);
+                }
+            }
+            Poll::Pending
         })
         .await
     }
+}
+
+/// True if `nohup` started this process: then a closed terminal does not end it. Linux alone shows
+/// that.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is signal 1, and the lowest bit.
+    ignored
+        .and_then(|digits| digits.trim().chars().last()?.to_digit(16))
+        .is_some_and(|d| d & 1 == 1)
 }
 
 /// On other systems every signal ends the process by itself.

@@ -10,6 +10,7 @@ use rcgen::{
 };
 
 use crate::DevError;
+use crate::folder::Folder;
 
 /// The crate of the certificates' parameters.
 pub use rcgen;
@@ -53,6 +54,13 @@ impl fmt::Debug for Leaf {
 }
 
 impl Leaf {
+    /// Writes the certificate and the key into the folder of a server, and returns their paths.
+    pub(crate) fn write(&self, folder: &Folder) -> Result<[String; 2], DevError> {
+        let certificate = folder.write("server.crt", &self.certificate)?;
+        let key = folder.write("server.key", &self.key)?;
+        Ok([certificate, key].map(|path| path.display().to_string()))
+    }
+
     /// The value of a `_PIN` variable for this certificate's key.
     ///
     /// # Errors

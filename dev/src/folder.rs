@@ -50,9 +50,18 @@ impl Folder {
         Self::of(name, false)
     }
 
+    /// An empty folder for a server, in memory. `None` if this machine has no such place, or too
+    /// little room in it.
+    pub(crate) fn in_memory(name: &str) -> Option<Self> {
+        Self::below(MEMORY.as_ref()?, name, true).ok()
+    }
+
     fn of(name: &str, is_a_servers: bool) -> Result<Self, DevError> {
+        Self::below(ROOT.as_ref().map_err(Clone::clone)?, name, is_a_servers)
+    }
+
+    fn below(root: &Root, name: &str, is_a_servers: bool) -> Result<Self, DevError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let root = ROOT.as_ref().map_err(Clone::clone)?;
         let path = root.path.join(format!("{}-{name}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let folder = Self { path, is_a_servers };
         folder.make(&folder.path)?;
@@ -72,6 +81,17 @@ impl Folder {
     pub fn folder(&self, name: &str) -> Result<PathBuf, DevError> {
         let path = self.path.join(name);
         self.make(&path)?;
+        Ok(path)
+    }
+
+    /// Makes a link in it.
+    pub(crate) fn link(&self, name: &str, target: &Path) -> Result<PathBuf, DevError> {
+        let path = self.path.join(name);
+        let link = || {
+            let (parent, name) = self.parent_of(&path)?;
+            Ok(rustix::fs::symlinkat(target, &parent, name)?)
+        };
+        link().map_err(|error| DevError::path("cannot make", &path, &error))?;
         Ok(path)
     }
 
@@ -200,17 +220,41 @@ struct Root {
 }
 
 /// A `static` is never dropped. So a child process waits for the end of its input, which is the end
-/// of this process, and removes the folder. It tries several times, because servers that are
-/// stopping still write into it. Ctrl-C in a terminal signals the whole process group, so the child
-/// has a group of its own.
-static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
-    const JANITOR: &str =
-        "read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- \"$1\" && exit; sleep 1; done";
-    // A path of a socket may have about 100 bytes: `TMPDIR` of macOS leaves too few of them.
+/// of this process, and removes the folder. First it waits until the servers have stopped, which
+/// write into it, and find kept data by a link in it. It tries several times. Ctrl-C in a terminal
+/// signals the whole process group, so the child has a group of its own.
+///
+/// A path of a socket may have about 100 bytes: `TMPDIR` of macOS leaves too few of them.
+static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| root("/tmp"));
+
+/// The same in memory.
+static MEMORY: LazyLock<Option<Root>> = LazyLock::new(|| {
+    // The place of shared memory, on Linux. In a container it often has 64 MiB.
+    const PLACE: &str = "/dev/shm";
+    const ENOUGH: u64 = 1 << 30;
+    let place = rustix::fs::statvfs(PLACE).ok()?;
+    let has_room = place.f_bavail.saturating_mul(place.f_frsize) >= ENOUGH;
+    if has_room { root(PLACE).ok() } else { None }
+});
+
+fn root(place: &str) -> Result<Root, DevError> {
+    const JANITOR: &str = r#"
+read -r _
+stopping() {
+    for pid in "$1"/*/server.pid; do
+        [ ! -e "$pid" ] || [ -e "${pid%.pid}.ended" ] || return 0
+    done
+    return 1
+}
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do stopping "$1" || break; sleep 1; done
+for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$1" && exit; sleep 1; done
+"#;
     let folder = tempfile::Builder::new()
         .prefix("backing-services-")
-        .tempdir_in("/tmp")
-        .map_err(|error| DevError::system("cannot make a temporary folder in /tmp", &error))?
+        .tempdir_in(place)
+        .map_err(|error| {
+            DevError::path("cannot make a temporary folder in", place.as_ref(), &error)
+        })?
         .keep();
     // Other users may pass through, and list nothing.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))
@@ -226,7 +270,7 @@ static ROOT: LazyLock<Result<Root, DevError>> = LazyLock::new(|| {
         .spawn()
         .map_err(|error| DevError::system("cannot start `sh`", &error))?;
     Ok(Root { path: folder, _janitor: janitor })
-});
+}
 
 #[cfg(test)]
 mod tests {

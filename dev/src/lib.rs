@@ -24,6 +24,8 @@ mod error;
 #[cfg(feature = "servers")]
 pub mod folder;
 #[cfg(feature = "servers")]
+mod kept;
+#[cfg(feature = "servers")]
 pub mod port;
 #[cfg(feature = "servers")]
 pub mod process;
@@ -35,7 +37,7 @@ pub mod server;
 
 pub use container::{Container, Containers};
 #[cfg(feature = "servers")]
-pub use dev::{Builder, Dev, Progress};
+pub use dev::{Builder, Dev, Progress, Template};
 #[cfg(feature = "servers")]
 pub use error::DevError;
 

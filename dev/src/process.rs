@@ -38,15 +38,17 @@ pub struct Process {
 /// Runs the server until its own input ends. Then it signals the server each second, because a
 /// server that has just begun can miss a signal, and kills it after ten seconds. The status of the
 /// server is written to the file [`ENDED`].
+///
+/// Its standard error is the file of a lock. This shell and the server hold it until they end.
 const WATCH: &str = r#"
 signal=$1; shift
-exec 3<&0 </dev/null
+exec 3<&0 </dev/null 4>&2 2>&1
 "$@" 3<&- & server=$!
 {
     read -r _ <&3
     for _ in 1 2 3 4 5 6 7 8 9 10; do kill -s "$signal" "$server"; sleep 1; done
     kill -s KILL 0
-} & last=$!
+} 4>&- & last=$!
 exec 3<&-
 echo "$server" >server.pid
 wait "$server"
@@ -69,6 +71,19 @@ impl Process {
         environment: &[(&str, &OsStr)],
         command: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Result<Self, DevError> {
+        Self::locked(name, signal, folder, environment, command, None)
+    }
+
+    /// As [`start`](Self::start). The server has the locked file open until it ends, also if this
+    /// process ends earlier.
+    pub(crate) fn locked(
+        name: &'static str,
+        signal: &str,
+        folder: &Path,
+        environment: &[(&str, &OsStr)],
+        command: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        lock: Option<&File>,
+    ) -> Result<Self, DevError> {
         // Of an earlier start.
         let _ = fs::remove_file(folder.join(ENDED));
         let log = folder.join(LOG);
@@ -77,14 +92,15 @@ impl Process {
             .append(true)
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&log)
-            .and_then(|output| Ok((output.try_clone()?, output)))
+            .and_then(|output| Ok((lock.unwrap_or(&output).try_clone()?, output)))
             .map_err(|error| DevError::path("cannot write", &log, &error))?;
         let mut shell = unprivileged("sh");
         shell.args(["-c", WATCH, name, signal]).args(command).current_dir(folder);
         for (variable, value) in environment {
             shell.env(variable, value);
         }
-        shell.process_group(0).stdin(Stdio::piped()).stdout(output.0).stderr(output.1);
+        let (lock, output) = output;
+        shell.process_group(0).stdin(Stdio::piped()).stdout(output).stderr(lock);
         let shell = shell.spawn().map_err(|error| DevError::system("cannot start `sh`", &error))?;
         Ok(Self { name, shell, folder: folder.to_owned() })
     }

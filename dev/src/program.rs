@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::DevError;
 
 /// A program, and its package in Debian, Homebrew and Fedora.
-const PACKAGES: [(&str, [&str; 3]); 18] = [
+const PACKAGES: [(&str, [&str; 3]); 19] = [
     ("initdb", ["postgresql", "postgresql@18", "postgresql-server"]),
     ("pg_isready", ["postgresql", "postgresql@18", "postgresql"]),
     ("postgres", ["postgresql", "postgresql@18", "postgresql-server"]),
     ("psql", ["postgresql", "postgresql@18", "postgresql"]),
     ("mariadb", ["mariadb-server", "mariadb", "mariadb-server"]),
     ("mariadb-admin", ["mariadb-server", "mariadb", "mariadb-server"]),
+    ("mariadb-dump", ["mariadb-server", "mariadb", "mariadb-server"]),
     ("mariadb-install-db", ["mariadb-server", "mariadb", "mariadb-server"]),
     ("mariadbd", ["mariadb-server", "mariadb", "mariadb-server"]),
     ("redis-cli", ["redis-server", "redis", "valkey"]),

@@ -1,11 +1,10 @@
 //! A real RabbitMQ server, with the users of the tests.
 
-use std::ops::{Deref, DerefMut};
-
 use backing_services_dev::program::Programs;
 use backing_services_dev::server::amqp;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::Authority;
 
 /// The application's user. It has every permission on objects whose names begin with `orders`, and
@@ -19,26 +18,7 @@ pub const ADMIN: &str = "opperbaas";
 pub const HOST: &str = "winkel/noord";
 
 /// A server that can be stopped and started again.
-#[derive(Debug)]
-pub struct Amqp {
-    server: amqp::Amqp,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Amqp {
-    type Target = amqp::Amqp;
-
-    fn deref(&self) -> &amqp::Amqp {
-        &self.server
-    }
-}
-
-impl DerefMut for Amqp {
-    fn deref_mut(&mut self) -> &mut amqp::Amqp {
-        &mut self.server
-    }
-}
+pub type Amqp = Certified<amqp::Amqp>;
 
 impl Amqp {
     /// A server with a valid certificate, to which clients can log in by theirs.

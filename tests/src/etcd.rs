@@ -1,11 +1,10 @@
 //! A real etcd, with the user of the tests.
 
-use std::ops::{Deref, DerefMut};
-
 use backing_services_dev::program::Programs;
 use backing_services_dev::server::etcd;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::{Authority, Leaf};
 
 /// The application's user. It may read the keys below [`PREFIX`], and do nothing else.
@@ -27,26 +26,7 @@ pub struct Options {
 }
 
 /// A server that can be stopped and started again.
-#[derive(Debug)]
-pub struct Etcd {
-    server: etcd::Etcd,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Etcd {
-    type Target = etcd::Etcd;
-
-    fn deref(&self) -> &etcd::Etcd {
-        &self.server
-    }
-}
-
-impl DerefMut for Etcd {
-    fn deref_mut(&mut self) -> &mut etcd::Etcd {
-        &mut self.server
-    }
-}
+pub type Etcd = Certified<etcd::Etcd>;
 
 impl Etcd {
     /// A server with a valid certificate and accounts.

@@ -13,6 +13,7 @@
 pub use backing_services_dev::conformance::{attempt, canary, journal, pki, relay};
 
 pub mod amqp;
+pub mod certified;
 pub mod echo;
 pub mod etcd;
 pub mod folder;

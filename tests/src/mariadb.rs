@@ -1,6 +1,5 @@
 //! A real MariaDB server, with the user and the table of the tests.
 
-use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ pub use backing_services_dev::server::mariadb::Options;
 use backing_services_dev::server::{Account, mariadb};
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::Authority;
 
 /// The application's user. It may read and write one table, and do nothing else.
@@ -21,20 +21,7 @@ pub const DATABASE: &str = "winkelgegevens";
 pub const ADMIN: &str = "opperbaas";
 
 /// A running server.
-#[derive(Debug)]
-pub struct MariaDb {
-    server: mariadb::MariaDb,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for MariaDb {
-    type Target = mariadb::MariaDb;
-
-    fn deref(&self) -> &mariadb::MariaDb {
-        &self.server
-    }
-}
+pub type MariaDb = Certified<mariadb::MariaDb>;
 
 impl MariaDb {
     /// A server with a valid certificate.

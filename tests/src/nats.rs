@@ -1,13 +1,13 @@
 //! A real NATS server, with JetStream and the users of the tests.
 
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use backing_services_dev::program::Programs;
 use backing_services_dev::server::nats;
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::{Authority, Leaf};
+use crate::process;
 
 /// The application's user. It may use its own subjects and JetStream, and nothing else.
 pub const USER: &str = "winkelier";
@@ -91,26 +91,7 @@ pub fn users_of_buckets(password: &str) -> String {
 }
 
 /// A server that can be stopped and started again.
-#[derive(Debug)]
-pub struct Nats {
-    server: nats::Nats,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Nats {
-    type Target = nats::Nats;
-
-    fn deref(&self) -> &nats::Nats {
-        &self.server
-    }
-}
-
-impl DerefMut for Nats {
-    fn deref_mut(&mut self) -> &mut nats::Nats {
-        &mut self.server
-    }
-}
+pub type Nats = Certified<nats::Nats>;
 
 impl Nats {
     /// A server with a valid certificate.
@@ -132,7 +113,7 @@ impl Nats {
             authorization,
             variables: Vec::new(),
         };
-        Self { server: nats::Nats::start(&Programs::installed(), options).unwrap(), authority }
+        Self { server: nats::Nats::start(&process::programs(), options).unwrap(), authority }
     }
 
     /// Changes the authorization from the next start on.

@@ -1,15 +1,14 @@
 //! A real PostgreSQL server, with the role and the table of the tests.
 
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use backing_services_dev::program::Programs;
 pub use backing_services_dev::server::postgres::Options;
 use backing_services_dev::server::{Account, postgres};
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::{Authority, Leaf};
 use crate::process;
 
@@ -23,20 +22,7 @@ pub const DATABASE: &str = "winkelgegevens";
 pub const ADMIN: &str = "opperbaas";
 
 /// A running server.
-#[derive(Debug)]
-pub struct Postgres {
-    server: postgres::Postgres,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Postgres {
-    type Target = postgres::Postgres;
-
-    fn deref(&self) -> &postgres::Postgres {
-        &self.server
-    }
-}
+pub type Postgres = Certified<postgres::Postgres>;
 
 impl Postgres {
     /// A server with a valid certificate and SCRAM.
@@ -107,7 +93,7 @@ impl Postgres {
 /// The data folder that every server begins with.
 static TEMPLATE: LazyLock<Arc<postgres::Template>> = LazyLock::new(|| {
     let administrator = Account::new(ADMIN, ADMIN_PASSWORD);
-    let template = postgres::Template::new(&Programs::installed(), administrator).unwrap();
+    let template = postgres::Template::new(&process::programs(), administrator).unwrap();
     let account = format!(
         "CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'\n\
          CREATE DATABASE {DATABASE} OWNER {ADMIN}\n"

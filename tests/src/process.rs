@@ -15,6 +15,13 @@ pub fn run(command: &mut Command) -> String {
     backing_services_dev::process::run(command).unwrap()
 }
 
+/// The programs of the servers: those that are installed, or those of the folder `TEST_PROGRAMS`
+/// alone, which is another release of one server (`ci/servers`).
+#[must_use]
+pub fn programs() -> Programs {
+    std::env::var_os("TEST_PROGRAMS").map_or_else(Programs::installed, Programs::in_folder)
+}
+
 /// The path of a program.
 ///
 /// # Panics
@@ -22,5 +29,5 @@ pub fn run(command: &mut Command) -> String {
 #[must_use]
 #[track_caller]
 pub fn find(program: &str) -> PathBuf {
-    Programs::installed().find(program).unwrap()
+    programs().find(program).unwrap()
 }

@@ -1,6 +1,5 @@
 //! A real Redis server, with the users of the tests.
 
-use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use backing_services_dev::program::Programs;
@@ -8,6 +7,7 @@ pub use backing_services_dev::server::redis::Options;
 use backing_services_dev::server::{Account, redis};
 
 use crate::canary::{ADMIN_PASSWORD, PASSWORD};
+use crate::certified::Certified;
 use crate::pki::Authority;
 
 /// The application's user. It may read and write some keys, and do nothing else.
@@ -17,26 +17,7 @@ pub const USER: &str = "winkelier";
 pub const ADMIN: &str = "opperbaas";
 
 /// A server that can be stopped and started again.
-#[derive(Debug)]
-pub struct Redis {
-    server: redis::Redis,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Redis {
-    type Target = redis::Redis;
-
-    fn deref(&self) -> &redis::Redis {
-        &self.server
-    }
-}
-
-impl DerefMut for Redis {
-    fn deref_mut(&mut self) -> &mut redis::Redis {
-        &mut self.server
-    }
-}
+pub type Redis = Certified<redis::Redis>;
 
 impl Redis {
     /// A server with a valid certificate.

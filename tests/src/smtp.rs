@@ -1,12 +1,12 @@
 //! A real mail relay, with the account of the tests. It delivers all mail to one file.
 
 use std::fs;
-use std::ops::{Deref, DerefMut};
 
 use backing_services_dev::program::Programs;
 use backing_services_dev::server::{Account, smtp};
 
 use crate::canary::PASSWORD;
+use crate::certified::Certified;
 use crate::pki::{Authority, Leaf};
 
 /// The application's account.
@@ -17,26 +17,7 @@ const ACL: &str = "  defer senders = later@post.example\n  deny senders = never@
                    deny message = kanarie: relay not permitted\n       !authenticated = *\n";
 
 /// A server that can be stopped and started again.
-#[derive(Debug)]
-pub struct Smtp {
-    server: smtp::Smtp,
-    /// The issuer of its certificate, if that is a valid authority.
-    pub authority: Authority,
-}
-
-impl Deref for Smtp {
-    type Target = smtp::Smtp;
-
-    fn deref(&self) -> &smtp::Smtp {
-        &self.server
-    }
-}
-
-impl DerefMut for Smtp {
-    fn deref_mut(&mut self) -> &mut smtp::Smtp {
-        &mut self.server
-    }
-}
+pub type Smtp = Certified<smtp::Smtp>;
 
 impl Smtp {
     /// A server with a valid certificate.

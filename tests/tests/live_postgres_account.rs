@@ -36,6 +36,7 @@ macro_rules! needing {
     };
 }
 
+needing!(Reads, TokioPostgres, "SELECT ON orders");
 needing!(Few, TokioPostgres, "SELECT, INSERT ON orders");
 needing!(
     Columns,
@@ -142,6 +143,68 @@ async fn clean<T: BackingServices + Send + Sync>(
         assert_eq!(rules(&resource.posture().findings), [""; 0], "{what}");
     }
     let _ = services.detach().await;
+}
+
+/// The release of the server: 15.
+fn release(server: &server::Postgres) -> u32 {
+    server.sql("SHOW server_version_num").parse::<u32>().unwrap() / 10_000
+}
+
+needing!(Keeps, TokioPostgres, "SELECT, MAINTAIN ON orders");
+needing!(KeepsBySqlx, Postgres, "SELECT, MAINTAIN ON orders");
+
+/// `MAINTAIN` and memberships with options are newer than the oldest supported release. What an
+/// older one does with them is tested too.
+#[tokio::test]
+async fn privileges_of_new_releases_are_read_and_old_ones_refuse_them() {
+    let server = server::Postgres::start();
+    server.sql(&format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"));
+    if release(&server) < 17 {
+        let grants = Keeps::MANIFEST.grants().remove(0).with_account("app").unwrap().to_string();
+        let grant = grants.lines().find(|line| line.contains("MAINTAIN")).unwrap();
+        let error = (*server).script(DATABASE, grant).unwrap_err().to_string();
+        assert!(error.contains("unrecognized privilege type \"maintain\""), "{error}");
+    } else {
+        server.sql("GRANT SELECT ON orders TO app");
+        let lacking = one::<Keeps>(&server, "app", DATABASE, "missing_privileges", "lacks").await;
+        assert!(lacking.message().contains("MAINTAIN ON TABLE public.orders"), "{lacking}");
+        server.script(DATABASE, lacking.help());
+        clean::<Keeps>(&server, "app", DATABASE, lacking.help()).await;
+        clean::<KeepsBySqlx>(&server, "app", DATABASE, lacking.help()).await;
+        let excess = one::<Reads>(&server, "app", DATABASE, "excess_privileges", "too much").await;
+        assert!(excess.message().contains("MAINTAIN ON TABLE public.orders"), "{excess}");
+        server.script(DATABASE, excess.help());
+        // Every table of the database.
+        server.sql("GRANT pg_maintain TO app");
+        let all = one::<Reads>(&server, "app", DATABASE, "superuser_account", "all tables").await;
+        assert!(all.message().contains("pg_maintain"), "{all}");
+    }
+}
+
+/// Since PostgreSQL 16, a membership says what it gives: to inherit, to become the role, or to hand
+/// it on. An administrator's role is refused with each of them, and with none.
+#[tokio::test]
+async fn a_membership_without_its_options_is_still_one() {
+    let server = server::Postgres::start();
+    server.sql(&format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE team CREATEDB"));
+    let options = [
+        "",
+        " WITH INHERIT TRUE, SET FALSE",
+        " WITH INHERIT FALSE, SET TRUE",
+        " WITH INHERIT FALSE, SET FALSE, ADMIN TRUE",
+    ];
+    let known = if release(&server) < 16 { &options[..1] } else { &options };
+    for option in known {
+        let statement = format!("GRANT team TO app{option}");
+        server.sql(&statement);
+        let finding = one::<Shop>(&server, "app", DATABASE, "superuser_account", &statement).await;
+        assert!(
+            finding.message().contains("CREATEDB, by way of the role \"team\""),
+            "{statement}: {finding}"
+        );
+        server.script(DATABASE, finding.help());
+        clean::<Shop>(&server, "app", DATABASE, &format!("{statement}: {}", finding.help())).await;
+    }
 }
 
 /// Each route by which a role is, or can become, an administrator: the statements that set it up,
@@ -332,7 +395,7 @@ const SYSTEM: &[(&str, &str)] = &[
     ),
     ("GRANT UPDATE ON pg_authid TO PUBLIC", "UPDATE ON TABLE pg_catalog.pg_authid"),
     ("GRANT SELECT ON pg_class TO app WITH GRANT OPTION", "SELECT ON TABLE pg_catalog.pg_class"),
-    ("GRANT SELECT ON pg_toast.pg_toast_1260 TO app", "SELECT ON TABLE pg_toast.pg_toast_1260"),
+    ("GRANT SELECT ON pg_toast.pg_toast_1255 TO app", "SELECT ON TABLE pg_toast.pg_toast_1255"),
     (
         "GRANT EXECUTE ON FUNCTION lower(text) TO app WITH GRANT OPTION",
         "EXECUTE ON FUNCTION pg_catalog.lower(text)",
@@ -1012,6 +1075,9 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         "{usual:?}"
     );
     let _ = services.detach().await;
+    // Its name until PostgreSQL 15.
+    let parallel =
+        if release(&server) < 16 { "force_parallel_mode" } else { "debug_parallel_query" };
     for (name, value) in [
         ("search_path", "evil, pg_catalog"),
         ("search_path", "public, pg_temp, pg_catalog"),
@@ -1044,7 +1110,7 @@ async fn settings<T: BackingServices + Send + Sync>(shown: impl AsyncFn(&T, &str
         ("geqo_threshold", "2"),
         ("jit", "on"),
         ("jit_above_cost", "0"),
-        ("force_parallel_mode", "on"),
+        (parallel, "on"),
         ("plan_cache_mode", "force_generic_plan"),
         ("work_mem", "64kB"),
     ] {

@@ -1,5 +1,6 @@
 //! The folder with the file of variables: `.shop/env`.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,8 +20,15 @@ const HEAD: &str = "# Written by `dev`, which replaces this file, and removes it
 /// The end of the name of a file with one value.
 const VALUE: &str = ".dev";
 
+/// The folder of the data that are kept.
+const DATA: &str = "data";
+
+/// The file with what Git leaves out, and its text.
+const IGNORE: &str = ".gitignore";
+const IGNORE_ALL: &str = "*\n";
+
 /// The folder, which no other user can read. It is locked while this value exists. Dropping it
-/// removes all that was written.
+/// removes all that was written, but for kept data.
 pub(super) struct Folder {
     /// As a user types it.
     name: String,
@@ -33,7 +41,8 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes the folder in the working directory, or takes the one that is there.
-    pub(super) fn take(name: String) -> Result<Self, String> {
+    /// If data are kept in it, the servers of root, which have another account, may pass through.
+    pub(super) fn take(name: String, keeps: bool) -> Result<Self, String> {
         let failed = |what: &str, error: io::Error| format!("cannot {what} `{name}`: {error}");
         match fs::DirBuilder::new().mode(0o700).create(&name) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -51,7 +60,9 @@ impl Folder {
                  move it away"
             ));
         }
-        fs::set_permissions(&name, fs::Permissions::from_mode(0o700))
+        let has_to_pass = keeps && rustix::process::geteuid().is_root();
+        let mode = if has_to_pass { 0o711 } else { 0o700 };
+        fs::set_permissions(&name, fs::Permissions::from_mode(mode))
             .map_err(|error| failed("change the mode of", error))?;
         let lock = File::open(&name).map_err(|error| failed("read", error))?;
         lock.try_lock().map_err(|error| match error {
@@ -61,7 +72,7 @@ impl Folder {
             TryLockError::Error(error) => failed("lock", error),
         })?;
         let path = fs::canonicalize(&name).map_err(|error| failed("read", error))?;
-        let mut folder = Self { name, path, written: Vec::new(), _lock: lock };
+        let folder = Self { name, path, written: Vec::new(), _lock: lock };
         folder.check_env()?;
         folder.ignore()?;
         Ok(folder)
@@ -70,6 +81,11 @@ impl Folder {
     /// The path of the file of variables, as a user types it.
     pub(super) fn env(&self) -> String {
         format!("{}/{ENV}", self.name)
+    }
+
+    /// The folder of kept data, as a user types it.
+    pub(super) fn data(&self) -> String {
+        format!("{}/{DATA}", self.name)
     }
 
     /// A file that is there is replaced only if an earlier run wrote it.
@@ -84,10 +100,10 @@ impl Folder {
         }
     }
 
-    /// Git leaves the folder out.
-    fn ignore(&mut self) -> Result<(), String> {
-        let path = self.path.join(".gitignore");
-        if path.exists() { Ok(()) } else { self.write(".gitignore", "*\n").map(drop) }
+    /// Git leaves the folder out, as long as it is there.
+    fn ignore(&self) -> Result<(), String> {
+        let path = self.path.join(IGNORE);
+        if path.exists() { Ok(()) } else { self.write_file(IGNORE, IGNORE_ALL).map(drop) }
     }
 
     /// Writes the file of variables. A value that no quoting protects in it, such as a certificate
@@ -115,13 +131,19 @@ impl Folder {
         self.write(ENV, &text).map(drop)
     }
 
-    /// Writes a file that only its owner can read. A reader sees all of it, or nothing.
+    /// Writes a file that goes with this value.
     fn write(&mut self, name: &str, text: &str) -> Result<PathBuf, String> {
+        let path = self.write_file(name, text)?;
+        self.written.push(path.clone());
+        Ok(path)
+    }
+
+    /// Writes a file that only its owner can read. A reader sees all of it, or nothing.
+    fn write_file(&self, name: &str, text: &str) -> Result<PathBuf, String> {
         let (path, new) = (self.path.join(name), self.path.join(format!("{name}.new")));
         write(&new, text)
             .and_then(|()| fs::rename(&new, &path))
             .map_err(|error| format!("cannot write `{}/{name}`: {error}", self.name))?;
-        self.written.push(path.clone());
         Ok(path)
     }
 }
@@ -138,7 +160,16 @@ impl Drop for Folder {
         for path in self.written.iter().rev() {
             let _ = fs::remove_file(path);
         }
-        // It stays if it holds anything else.
+        // It stays if it holds anything else, such as kept data, which Git is to leave out.
+        let ignore = self.path.join(IGNORE);
+        let is_last = |entries: fs::ReadDir| {
+            entries.flatten().map(|entry| entry.file_name()).eq([OsStr::new(IGNORE)])
+        };
+        if fs::read_dir(&self.path).is_ok_and(is_last)
+            && fs::read_to_string(&ignore).is_ok_and(|text| text == IGNORE_ALL)
+        {
+            let _ = fs::remove_file(ignore);
+        }
         let _ = fs::remove_dir(&self.path);
     }
 }

@@ -35,17 +35,19 @@ impl Lines {
         Self { rows, color, is_beside_a_program }
     }
 
-    /// The line of a server that is up, or the output of the migrations.
+    /// The line of a server that is up, or of the migrations.
     pub(super) fn progress(&self, progress: Progress<'_>) {
         match progress {
             Progress::Started { field, locator, account } => {
                 let account = account.map_or_else(String::new, |name| format!(", as {name}"));
                 self.row("running", "1;32", field, &format!("{locator}{account}"));
             }
-            Progress::Migrated { output } => {
-                let lines = output.lines().map(|line| format!("         {}\n", printable(line)));
-                let done = PAINT.with("1;32", "migrated");
-                self.print(&format!("{done}\n{}", lines.collect::<String>()));
+            Progress::Migrating => self.print("migrating\n"),
+            Progress::Output { line } => {
+                self.print(&format!("         {}\n", printable(line.trim_end())));
+            }
+            Progress::Migrated => {
+                self.print(&format!("{}\n", PAINT.with("1;32", "migrated")));
             }
             _ => {}
         }

@@ -29,6 +29,12 @@ mod lines;
 /// The exit status of a run that was interrupted.
 const INTERRUPTED: u8 = 130;
 
+/// The exit status of a run whose terminal was closed.
+const HUNG_UP: u8 = 129;
+
+/// The exit status of a run that was ended by Ctrl+\\.
+const QUIT: u8 = 131;
+
 /// The request.
 pub(super) struct Request<'a> {
     pub(super) program: &'a str,
@@ -42,6 +48,8 @@ pub(super) struct Request<'a> {
 /// The options of the command.
 pub(super) struct Options {
     pub(super) migration: Option<String>,
+    /// True if the data are kept for the next run.
+    pub(super) keeps: bool,
     pub(super) left_out: Vec<String>,
     /// The program to run, and its arguments.
     pub(super) command: Vec<OsString>,
@@ -53,10 +61,13 @@ pub(super) fn dev(request: Request<'_>) -> Result<u8, ExitReason> {
     let failed = |error| Box::new(error) as ExitReason;
     let Request { program, manifest, source, color, options } = request;
     let folder = template::folder(manifest, program);
-    let folder = Folder::take(folder).map_err(failed)?;
+    let folder = Folder::take(folder, options.keeps).map_err(failed)?;
     let given = given(manifest, &*source).map_err(failed)?;
     let lines = Lines::of(manifest, color, !options.command.is_empty());
-    let builder = builder(manifest, &given, &options, &lines);
+    let mut builder = builder(manifest, &given, &options, &lines);
+    if options.keeps {
+        builder = builder.__keeping(folder.data());
+    }
     let work = Work { program, manifest, given, options, lines, folder };
     on_own_thread(|runtime| {
         let status = runtime.block_on(work.serve(builder));
@@ -223,6 +234,8 @@ async fn run(
             ControlFlow::Continue(ended) => {
                 return ended.map(status).map_err(|error| format!("the program is lost: {error}"));
             }
+            // The system and the shell may both report a closed terminal.
+            ControlFlow::Break(HUNG_UP) if is_asked => {}
             ControlFlow::Break(_) if is_asked => {
                 let _ = child.start_kill();
             }
@@ -235,13 +248,15 @@ async fn run(
 }
 
 /// Sends the program the signal that this exit status means. A terminal sends its interrupts to
-/// both.
+/// both. To many programs, SIGHUP means that they read their configuration again: SIGTERM ends
+/// them.
 fn pass_on(status: u8, child: &Child) {
     let is_terminal =
         io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
     let signal = match status {
-        INTERRUPTED if is_terminal => return,
+        INTERRUPTED | QUIT if is_terminal => return,
         INTERRUPTED => Signal::INT,
+        QUIT => Signal::QUIT,
         _ => Signal::TERM,
     };
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);

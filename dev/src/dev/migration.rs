@@ -1,8 +1,10 @@
 //! The command that makes the tables, before the accounts get their privileges.
 
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-use crate::{DevError, error};
+use crate::DevError;
 
 /// A database to migrate.
 pub(super) struct Database {
@@ -22,12 +24,17 @@ pub(super) struct Administrator {
 /// Stands for a password in the output.
 const MASK: &str = "…";
 
-/// Runs the command in a shell, and returns its output without the passwords of administrators.
+/// Runs the command in a shell, and reports each line of its output as it comes, without the
+/// passwords of administrators.
 ///
 /// It has the environment of this process. `DATABASE_URL` is the only database, and empty if there
 /// are several: a value of another origin must not lead the migrations to another server. Tools
 /// that read a `.env` file keep an empty value.
-pub(super) fn run(command: &str, databases: &[Database]) -> Result<String, DevError> {
+pub(super) fn run(
+    command: &str,
+    databases: &[Database],
+    report: impl Fn(&str) + Sync,
+) -> Result<(), DevError> {
     let only = match databases {
         [only] => only.administrator.locator.as_str(),
         _ => "",
@@ -37,13 +44,33 @@ pub(super) fn run(command: &str, databases: &[Database]) -> Result<String, DevEr
     for database in databases {
         shell.env(&database.variable, &database.administrator.locator);
     }
-    let output = shell.output().map_err(|error| DevError::system("cannot start `sh`", &error))?;
-    let output = Output {
-        status: output.status,
-        stdout: masked(&output.stdout, databases),
-        stderr: masked(&output.stderr, databases),
+    shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let cannot = |error: io::Error| DevError::system("cannot start `sh`", &error);
+    let mut child = shell.spawn().map_err(cannot)?;
+    // In the order in which the lines come, of both outputs.
+    let said = Mutex::new(String::new());
+    let hear = |output: Option<Box<dyn Read + Send>>| {
+        for line in output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n')) {
+            // A shell reports the error as its own status.
+            let Ok(line) = line else { return };
+            let line = masked(&line, databases);
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            report(&line);
+            said.push_str(&line);
+            said.push('\n');
+        }
     };
-    if output.status.success() { Ok(error::said(&output)) } else { Err(failed(command, &output)) }
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(|| hear(out.map(|out| Box::new(out) as Box<_>)));
+        hear(err.map(|err| Box::new(err) as Box<_>));
+    });
+    let status = child.wait().map_err(cannot)?;
+    if status.success() {
+        return Ok(());
+    }
+    let stdout = said.into_inner().unwrap_or_else(PoisonError::into_inner).into_bytes();
+    Err(failed(command, &Output { status, stdout, stderr: Vec::new() }))
 }
 
 fn failed(command: &str, output: &Output) -> DevError {
@@ -51,12 +78,12 @@ fn failed(command: &str, output: &Output) -> DevError {
     DevError::new(format!("the migrations: {}", DevError::failed(&command, output)))
 }
 
-fn masked(text: &[u8], databases: &[Database]) -> Vec<u8> {
+fn masked(text: &[u8], databases: &[Database]) -> String {
     let mut text = String::from_utf8_lossy(text).into_owned();
     for password in databases.iter().filter_map(|each| each.administrator.password.as_ref()) {
         text = text.replace(password, MASK);
     }
-    text.into_bytes()
+    text
 }
 
 #[cfg(test)]
@@ -73,24 +100,50 @@ mod tests {
         }
     }
 
+    /// Runs it, and returns the result with all lines.
+    fn heard(command: &str, databases: &[Database]) -> (Result<(), DevError>, String) {
+        let said = Mutex::new(String::new());
+        let ended = run(command, databases, |line| {
+            let mut said = said.lock().unwrap();
+            said.push_str(line);
+            said.push('\n');
+        });
+        (ended, said.into_inner().unwrap())
+    }
+
     #[test]
     fn the_only_database_is_in_the_usual_variable_and_no_password_in_the_output() {
-        let said = run("echo $DATABASE_URL; echo $SHOP_A_ADMIN_URL >&2", &[database("A")]);
+        let (ended, said) =
+            heard("echo $DATABASE_URL; echo $SHOP_A_ADMIN_URL >&2", &[database("A")]);
+        ended.unwrap();
         let expected = "postgres://administrator:…@localhost/A\n";
-        assert_eq!(said.unwrap(), expected.repeat(2));
+        assert_eq!(said, expected.repeat(2));
     }
 
     #[test]
     fn several_databases_have_their_own_variables_alone() {
         let script = "echo \"[${DATABASE_URL-absent}]\"; echo $SHOP_A_ADMIN_URL $SHOP_B_ADMIN_URL";
-        let said = run(script, &[database("A"), database("B")]).unwrap();
+        let (ended, said) = heard(script, &[database("A"), database("B")]);
+        ended.unwrap();
         let locator = |name| format!("postgres://administrator:…@localhost/{name}");
         assert_eq!(said, format!("[]\n{} {}\n", locator("A"), locator("B")));
     }
 
     #[test]
+    fn a_line_is_reported_before_the_command_ends() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // It waits until the first line has been reported.
+        let command = format!(
+            "echo first; for i in $(seq 100); do test -s {0} && exec echo last; sleep 0.1; done; \
+             exit 1",
+            file.path().display()
+        );
+        run(&command, &[database("A")], |_| std::fs::write(file.path(), "heard").unwrap()).unwrap();
+    }
+
+    #[test]
     fn a_failure_ends_with_the_text_of_the_command() {
-        let error = run("echo no such table; echo $DATABASE_URL; exit 3", &[database("A")]);
+        let (error, _) = heard("echo no such table; echo $DATABASE_URL; exit 3", &[database("A")]);
         assert_eq!(
             error.unwrap_err().to_string(),
             "the migrations: `echo no such table; echo $DATABASE_URL; exit 3` failed (exit \

@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use backing_services_rules::variable;
 use backing_services_runtime::manifest::{Leaf, Role};
@@ -11,18 +13,23 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::task::{JoinError, JoinSet};
 
 use self::advice::Advice;
-use self::migration::Database;
+use self::database::Database;
 use self::plan::Plan;
 use self::resource::{Access, Begun, Wanted};
 use crate::DevError;
+use crate::kept::Kept;
 use crate::program::Programs;
 use crate::server::Account;
 
 mod advice;
+mod database;
 mod migration;
 mod plan;
 mod resource;
 mod shared;
+mod template;
+
+pub use template::Template;
 
 /// Servers for the resources of one struct, with an account for each of them.
 ///
@@ -115,11 +122,12 @@ pub struct Builder {
     left_out: BTreeSet<String>,
     programs: Programs,
     migration: Option<String>,
+    kept: Option<PathBuf>,
     watch: Option<Watch>,
     advice: Advice,
 }
 
-type Watch = Box<dyn Fn(Progress<'_>) + Send + Sync>;
+type Watch = Arc<dyn Fn(Progress<'_>) + Send + Sync>;
 
 /// An event while servers start.
 #[derive(Clone, Copy, Debug)]
@@ -134,11 +142,15 @@ pub enum Progress<'a> {
         /// The name of the account.
         account: Option<&'a str>,
     },
-    /// The command for the migrations has ended well.
-    Migrated {
-        /// Its output as it is, but without the passwords of the administrators.
-        output: &'a str,
+    /// The command for the migrations begins.
+    Migrating,
+    /// A line of its output.
+    Output {
+        /// The line as it is, but without the passwords of the administrators.
+        line: &'a str,
     },
+    /// It has ended well.
+    Migrated,
 }
 
 impl fmt::Debug for Builder {
@@ -163,6 +175,7 @@ impl Builder {
             left_out: BTreeSet::new(),
             programs: Programs::installed(),
             migration: None,
+            kept: None,
             watch: None,
             advice,
         }
@@ -201,9 +214,17 @@ impl Builder {
         self
     }
 
+    /// Keeps the data of the servers in this folder, for the next run of the command line. Mail is
+    /// not kept.
+    #[doc(hidden)]
+    pub fn __keeping(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.kept = Some(folder.into());
+        self
+    }
+
     /// Reports the progress while the servers start.
     pub fn with_watch(mut self, watch: impl Fn(Progress<'_>) + Send + Sync + 'static) -> Self {
-        self.watch = Some(Box::new(watch));
+        self.watch = Some(Arc::new(watch));
         self
     }
 
@@ -228,17 +249,42 @@ impl Builder {
     ///
     /// # Panics
     /// Outside of a runtime of tokio.
-    pub async fn start(mut self) -> Result<Dev, DevError> {
-        let (migration, watch) = (self.migration.clone(), self.watch.take());
-        let Plan { variables, wanted } = plan::plan(self)?;
+    pub async fn start(self) -> Result<Dev, DevError> {
+        let watch = self.watch.clone();
+        let (mut dev, waiting) = self.begin(false).await?;
+        dev.grant(waiting, watch.as_ref()).await?;
+        Ok(dev)
+    }
+
+    /// Starts the servers, and makes the tables, as [`start`](Self::start) does. Each
+    /// [`Template::dev`] then has databases of its own, which are copies of these.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
+    pub async fn template(self) -> Result<Template, DevError> {
+        let (dev, waiting) = self.begin(true).await?;
+        Template::of(dev, waiting).await
+    }
+
+    /// Starts the servers, and returns those databases whose accounts are still to be created: all
+    /// of them for a template, and with a migration.
+    async fn begin(self, is_template: bool) -> Result<(Dev, Vec<Waiting>), DevError> {
+        let (migration, watch) = (self.migration.clone(), self.watch.clone());
+        let owner =
+            format!("{} ({})", self.manifest.struct_name(), self.manifest.variable_prefix());
+        let kept = self.kept.as_ref().map(|folder| Kept::take(folder, &owner)).transpose()?;
+        let Plan { variables, wanted } = plan::plan(self, kept.as_ref())?;
         let mut dev = Dev { variables, running: Vec::new() };
-        let has_migration = migration.is_some();
+        let has_to_wait = is_template || migration.is_some();
         let mut tasks = JoinSet::new();
         for (leaf, wanted) in wanted {
             tasks.spawn_blocking(move || {
                 let begun = resource::begin(&wanted)
                     .and_then(|begun| match begun {
-                        Begun::Database(..) if has_migration => Ok(begun),
+                        Begun::Database(..) if has_to_wait => Ok(begun),
                         begun => begun.granted(&wanted).map(Begun::Ready),
                     })
                     .map_err(|error| wanted.failed(&error))?;
@@ -249,33 +295,59 @@ impl Builder {
         while let Some(ended) = tasks.join_next().await {
             match ended_well(ended)? {
                 (leaf, _, Begun::Ready(access)) => dev.add(&leaf, access, watch.as_ref()),
-                (leaf, wanted, Begun::Database(administrator, grant)) => {
-                    let variable = format!("{}_ADMIN_URL", variable::base(&leaf.variable));
-                    waiting.push((Database { variable, administrator }, (leaf, wanted, grant)));
+                (leaf, wanted, Begun::Database(database)) => {
+                    waiting.push(Waiting { leaf, wanted, database });
                 }
             }
         }
-        let Some(command) = migration else { return Ok(dev) };
-        let (databases, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        let run = tokio::task::spawn_blocking(move || migration::run(&command, &databases));
-        let output = ended_well(run.await)?;
-        report(watch.as_ref(), Progress::Migrated { output: &output });
-        dev.grant(waiting, watch.as_ref()).await?;
-        Ok(dev)
+        if let Some(command) = migration {
+            migrate(command, &waiting, watch).await?;
+        }
+        Ok((dev, waiting))
     }
+}
+
+/// A database whose account is still to be created.
+struct Waiting {
+    leaf: Leaf,
+    wanted: Wanted,
+    database: Box<dyn Database>,
+}
+
+/// Runs the command of the migrations for these databases.
+async fn migrate(
+    command: String,
+    waiting: &[Waiting],
+    watch: Option<Watch>,
+) -> Result<(), DevError> {
+    let mut databases = Vec::new();
+    for Waiting { leaf, database, .. } in waiting {
+        let variable = format!("{}_ADMIN_URL", variable::base(&leaf.variable));
+        let administrator = database.administrator()?;
+        databases.push(migration::Database { variable, administrator });
+    }
+    let run = tokio::task::spawn_blocking(move || {
+        report(watch.as_ref(), Progress::Migrating);
+        migration::run(&command, &databases, |line| {
+            report(watch.as_ref(), Progress::Output { line });
+        })?;
+        report(watch.as_ref(), Progress::Migrated);
+        Ok(())
+    });
+    ended_well(run.await)
 }
 
 impl Dev {
     /// Creates the accounts in these databases.
     async fn grant(
         &mut self,
-        waiting: Vec<(Leaf, Wanted, resource::Grant)>,
+        waiting: Vec<Waiting>,
         watch: Option<&Watch>,
     ) -> Result<(), DevError> {
         let mut tasks = JoinSet::new();
-        for (leaf, wanted, grant) in waiting {
+        for Waiting { leaf, wanted, database } in waiting {
             tasks.spawn_blocking(move || {
-                let access = grant(&wanted).map_err(|error| wanted.failed(&error))?;
+                let access = database.grant(&wanted).map_err(|error| wanted.failed(&error))?;
                 Ok::<_, DevError>((leaf, access))
             });
         }

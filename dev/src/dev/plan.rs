@@ -11,6 +11,7 @@ use super::advice::Advice;
 use super::resource::{self, Wanted};
 use super::{Builder, random};
 use crate::DevError;
+use crate::kept::Kept;
 
 /// The longest beginning of an account's name that is kept. A number follows it. MySQL has the
 /// shortest names: 32 characters (its manual, 8.2.1).
@@ -23,7 +24,7 @@ pub(super) struct Plan {
 }
 
 /// Finds a value or a server for each field, or reports all fields that have neither.
-pub(super) fn plan(mut builder: Builder) -> Result<Plan, DevError> {
+pub(super) fn plan(mut builder: Builder, kept: Option<&Kept>) -> Result<Plan, DevError> {
     let mut leaves = Vec::new();
     builder.manifest.walk(&mut |leaf| leaves.push(leaf));
     let mut problems = unknown(&builder, &leaves);
@@ -37,14 +38,19 @@ pub(super) fn plan(mut builder: Builder) -> Result<Plan, DevError> {
             continue;
         }
         match leaf.field.category() {
-            Category::Resource(entry) => match server(&mut builder, &leaf, entry) {
+            Category::Resource(entry) => match server(&mut builder, kept, &leaf, entry) {
                 Ok(server) => wanted.push((leaf, server)),
                 // The command line lists it as absent.
                 Err(_) if builder.advice == Advice::CommandLine && entry.is_optional() => {}
                 Err(problem) => problems.push(problem),
             },
             Category::Secret(_) if leaf.is_required() => {
-                builder.variables.insert(leaf.variable, random()?);
+                // Kept data may be encrypted or signed with it.
+                let secret = match kept {
+                    Some(kept) => kept.secret(&leaf.variable, random)?,
+                    None => random()?,
+                };
+                builder.variables.insert(leaf.variable, secret);
             }
             Category::Setting(_) if leaf.is_required() => problems.push(format!(
                 "`{}` has no default: give it a value: {}",
@@ -88,7 +94,12 @@ fn is_given(builder: &Builder, leaf: &Leaf) -> bool {
 }
 
 /// The server that a resource needs, or the reason why there is none.
-fn server(builder: &mut Builder, leaf: &Leaf, entry: &ResourceEntry) -> Result<Wanted, String> {
+fn server(
+    builder: &mut Builder,
+    kept: Option<&Kept>,
+    leaf: &Leaf,
+    entry: &ResourceEntry,
+) -> Result<Wanted, String> {
     let (path, variable, service) = (&leaf.path, &leaf.variable, entry.service());
     let script = builder.scripts.remove(&**path);
     let declaration = leaf.field.declaration();
@@ -111,19 +122,36 @@ fn server(builder: &mut Builder, leaf: &Leaf, entry: &ResourceEntry) -> Result<W
     let accepted = |scheme: &&Scheme| declaration.only_scheme().is_none_or(|only| scheme.is(only));
     let scheme = entry.schemes().iter().find(accepted).map_or("", |scheme| scheme.name());
     let grants = leaf
-        .grants(&account(builder.manifest, path))
+        .grants(&account(builder.manifest, path, kept.is_some()))
         .ok_or_else(|| format!("`{path}` is not a resource"))?;
     let (field, programs) = (path.to_string(), builder.programs.clone());
     let is_optional = entry.is_optional();
-    Ok(Wanted { field, scheme, grants, script, programs, advice, is_optional })
+    let kept = kept.cloned();
+    Ok(Wanted { field, scheme, grants, script, programs, kept, advice, is_optional })
 }
 
 /// A name for the account and the database of a resource, which no other `Dev` of the process has.
-fn account(manifest: &Manifest, path: &str) -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(1);
+/// If data are kept, it is the same in each run.
+fn account(manifest: &Manifest, path: &str, is_kept: bool) -> String {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let name = manifest.account_of(path);
     let plain = name.chars().map(|c| if is_plain(c) { c } else { '_' });
     let begin: String = plain.take(LONGEST_NAME).collect();
+    if !is_kept {
+        return another(&format!("{begin}_"));
+    }
+    if begin == name {
+        return name;
+    }
+    // Two long names may begin in the same way.
+    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    let digits = digest.as_ref().iter().take(3).map(|byte| format!("{byte:02x}"));
+    format!("{begin}_{}", digits.collect::<String>())
+}
+
+/// Another name that begins as this one does, up to its last underscore.
+pub(super) fn another(name: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let begin = name.rsplit_once('_').map_or(name, |(begin, _)| begin);
     format!("{begin}_{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }

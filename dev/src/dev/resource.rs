@@ -1,28 +1,27 @@
 //! The start of each service: a server, a database, an account.
 
 use std::any::Any;
-use std::path::Path;
 use std::sync::Arc;
 
 use backing_services_runtime::grants::Grants;
 
 use super::advice::Advice;
+use super::database::{Database, mysql, postgres, sqlite};
 use super::migration::Administrator;
 use super::random;
-use super::shared::{Shared, administrator, authority, authority_file, certificate};
+use super::shared::{Origin, Shared, administrator, authority, authority_file, certificate};
 use crate::container::nats::variable;
-use crate::folder::Folder;
+use crate::kept::{Kept, Place};
 use crate::program::Programs;
 use crate::server::Account;
 use crate::server::amqp::{self, Amqp};
-use crate::server::mariadb::{self, MariaDb};
 use crate::server::nats::{self, Nats};
-use crate::server::postgres::{self, Postgres};
 use crate::server::redis::{self, Redis};
 use crate::server::smtp::{self, Smtp};
 use crate::{DevError, quoted};
 
 /// The demands of a resource.
+#[derive(Clone)]
 pub(super) struct Wanted {
     pub(super) field: String,
     pub(super) scheme: &'static str,
@@ -30,6 +29,8 @@ pub(super) struct Wanted {
     pub(super) grants: Grants,
     pub(super) script: Option<String>,
     pub(super) programs: Programs,
+    /// The folder of the data, if they are kept.
+    pub(super) kept: Option<Kept>,
     pub(super) advice: Advice,
     pub(super) is_optional: bool,
 }
@@ -49,18 +50,15 @@ pub(super) struct Access {
 pub(super) enum Begun {
     Ready(Access),
     /// A database without the program's account, whose privileges may need tables.
-    Database(Administrator, Grant),
+    Database(Box<dyn Database>),
 }
-
-/// Creates the account in a database.
-pub(super) type Grant = Box<dyn FnOnce(&Wanted) -> Result<Access, DevError> + Send>;
 
 impl Begun {
     /// The resource with its account.
     pub(super) fn granted(self, wanted: &Wanted) -> Result<Access, DevError> {
         match self {
             Self::Ready(access) => Ok(access),
-            Self::Database(_, grant) => grant(wanted),
+            Self::Database(database) => database.grant(wanted),
         }
     }
 }
@@ -102,17 +100,40 @@ pub(super) fn begin(wanted: &Wanted) -> Result<Begun, DevError> {
 }
 
 impl Wanted {
+    /// The same with another account, and so another database.
+    pub(super) fn again(&self) -> Result<Self, DevError> {
+        let grants = self.grants.clone().with_account(super::plan::another(self.name()));
+        let grants = grants.map_err(|_| DevError::new("the account has no name"))?;
+        Ok(Self { grants, ..self.clone() })
+    }
+
+    /// The server that the resource shares with others.
+    pub(super) fn origin(&self) -> Origin {
+        (self.programs.clone(), self.kept.clone())
+    }
+
+    /// The place of the data of a server, if they are kept. Any release of it can read them, or
+    /// says that it cannot.
+    fn place(&self, server: &str) -> Result<Option<Place>, DevError> {
+        self.kept.as_ref().map(|kept| kept.place(server, None)).transpose()
+    }
+
+    /// The same for a server of this resource alone.
+    pub(super) fn own_place(&self, server: &str) -> Result<Option<Place>, DevError> {
+        self.place(&format!("{server}-{}", self.field))
+    }
+
     /// The name of the account, and of its database.
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.grants.account()
     }
 
-    fn account(&self) -> Result<Account, DevError> {
+    pub(super) fn account(&self) -> Result<Account, DevError> {
         Ok(Account::new(self.name(), random()?))
     }
 
     /// The statements that create the account, in a database, or in the service's default.
-    fn statements(&self, database: Option<&str>) -> Result<String, DevError> {
+    pub(super) fn statements(&self, database: Option<&str>) -> Result<String, DevError> {
         let grants = match database {
             Some(database) => self.grants.clone().with_database(database).ok(),
             None => Some(self.grants.clone()),
@@ -123,7 +144,7 @@ impl Wanted {
     }
 
     /// The error for an account that the server refuses.
-    fn refused(&self, error: &DevError) -> DevError {
+    pub(super) fn refused(&self, error: &DevError) -> DevError {
         DevError::new(format!(
             "its account cannot get what it `needs`. If a table does not exist yet, run the \
              migrations first: {}. {error}",
@@ -143,7 +164,7 @@ impl Wanted {
 
     /// The administrator of a database on a server, over TLS. `tls` are the driver's options, with
     /// `{}` in place of the authority's file.
-    fn administrator(
+    pub(super) fn administrator(
         &self,
         account: &Account,
         port: u16,
@@ -158,7 +179,7 @@ impl Wanted {
     }
 
     /// A resource of a server that listens on a port.
-    fn access(
+    pub(super) fn access(
         &self,
         port: u16,
         path: &str,
@@ -175,117 +196,48 @@ impl Wanted {
     }
 }
 
+/// Removes what has this name from a server.
+type Remove<T> = fn(&T, &str) -> Result<(), DevError>;
+
 /// Something on a shared server that is removed at the end, if the server goes on.
-struct Owned<T> {
-    server: Arc<T>,
-    name: String,
-    remove: fn(&T, &str) -> Result<(), DevError>,
+pub(super) struct Owned<T> {
+    pub(super) server: Arc<T>,
+    pub(super) name: String,
+    /// `None` if it is kept.
+    pub(super) remove: Option<Remove<T>>,
 }
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         // The last one stops the server, and all of its data with it.
-        if Arc::strong_count(&self.server) > 1 {
+        if let Some(remove) = self.remove.filter(|_| Arc::strong_count(&self.server) > 1) {
             // A remainder disturbs nothing, and is gone with the server.
-            let _ = (self.remove)(&self.server, &self.name);
+            let _ = remove(&self.server, &self.name);
         }
     }
 }
 
-fn postgres(wanted: &Wanted) -> Result<Begun, DevError> {
-    static TEMPLATES: Shared<postgres::Template> = Shared::new();
-    static SERVERS: Shared<Postgres> = Shared::new();
-    let programs = &wanted.programs;
-    let server = SERVERS.get(programs, || {
-        let template =
-            TEMPLATES.get(programs, || postgres::Template::new(programs, administrator()?))?;
-        Postgres::start(&template, &postgres::Options::tls(certificate()?))
-    })?;
-    let name = wanted.name();
-    let quoted = quoted::for_postgres(name);
-    let owned = Owned { server, name: name.to_owned(), remove: remove_from_postgres };
-    let server = &owned.server;
-    server.sql("postgres", &format!("CREATE DATABASE {quoted}"))?;
-    // Every account may connect to a new database, and before PostgreSQL 15 make tables in it.
-    let script = format!(
-        "REVOKE CONNECT ON DATABASE {quoted} FROM PUBLIC;\n\
-         REVOKE CREATE ON SCHEMA public FROM PUBLIC;\n"
-    );
-    server.script(name, &script)?;
-    if let Some(script) = &wanted.script {
-        server.script(name, script)?;
+impl<T> Owned<T> {
+    pub(super) fn new(server: Arc<T>, wanted: &Wanted, remove: Remove<T>) -> Self {
+        let remove = Some(remove).filter(|_| wanted.kept.is_none());
+        Self { server, name: wanted.name().to_owned(), remove }
     }
-    let tls = "sslmode=verify-full&sslrootcert={}";
-    let administrator = wanted.administrator(server.administrator(), server.port, tls)?;
-    Ok(Begun::Database(administrator, Box::new(|wanted| grant_in_postgres(wanted, owned))))
 }
 
-fn grant_in_postgres(wanted: &Wanted, owned: Owned<Postgres>) -> Result<Access, DevError> {
-    let (name, account) = (wanted.name(), wanted.account()?);
-    let (server, quoted) = (&owned.server, quoted::for_postgres(name));
-    let statements = wanted.statements(Some(name))?;
-    server.script(name, &statements).map_err(|error| wanted.refused(&error))?;
-    // A statement that fails is logged, unless it is this one.
-    let password = format!(
-        "SET log_min_error_statement = panic;\nALTER ROLE {quoted} PASSWORD '{}';\n",
-        account.password()
-    );
-    server.script(name, &password)?;
-    let (port, path) = (server.port, format!("/{name}"));
-    wanted.access(port, &path, account, owned)
-}
-
-fn remove_from_postgres(server: &Postgres, name: &str) -> Result<(), DevError> {
-    let name = quoted::for_postgres(name);
-    server.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
-    server.sql("postgres", &format!("DROP ROLE IF EXISTS {name}")).map(drop)
-}
-
-fn mysql(wanted: &Wanted) -> Result<Begun, DevError> {
-    static TEMPLATES: Shared<mariadb::Template> = Shared::new();
-    static SERVERS: Shared<MariaDb> = Shared::new();
-    let programs = &wanted.programs;
-    let server = SERVERS.get(programs, || {
-        let template =
-            TEMPLATES.get(programs, || mariadb::Template::new(programs, administrator()?))?;
-        MariaDb::start(&template, &mariadb::Options::tls(certificate()?))
-    })?;
-    let name = wanted.name();
-    let quoted = quoted::for_mysql(name);
-    let owned = Owned { server, name: name.to_owned(), remove: remove_from_mysql };
-    let server = &owned.server;
-    server.script("mysql", &format!("CREATE DATABASE {quoted} CHARACTER SET utf8mb4;\n"))?;
-    if let Some(script) = &wanted.script {
-        server.script(name, script)?;
-    }
-    let tls = "ssl-mode=VERIFY_IDENTITY&ssl-ca={}";
-    let administrator = wanted.administrator(server.administrator(), server.port, tls)?;
-    Ok(Begun::Database(administrator, Box::new(|wanted| grant_in_mysql(wanted, owned))))
-}
-
-fn grant_in_mysql(wanted: &Wanted, owned: Owned<MariaDb>) -> Result<Access, DevError> {
-    let (name, account) = (wanted.name(), wanted.account()?);
-    let (server, quoted) = (&owned.server, quoted::for_mysql(name));
-    let statements = wanted.statements(Some(name))?;
-    server.script(name, &statements).map_err(|error| wanted.refused(&error))?;
-    let password = account.password();
-    let unlock = format!("ALTER USER {quoted}@`%` IDENTIFIED BY '{password}' ACCOUNT UNLOCK;\n");
-    server.script(name, &unlock)?;
-    // An account cannot use a database in which it has no privileges.
-    let needs_nothing = wanted.grants.needs().iter().next().is_none();
-    let path = if needs_nothing { String::new() } else { format!("/{name}") };
-    wanted.access(server.port, &path, account, owned)
-}
-
-fn remove_from_mysql(server: &MariaDb, name: &str) -> Result<(), DevError> {
-    let name = quoted::for_mysql(name);
-    let statements = format!("DROP USER IF EXISTS {name}@`%`;\nDROP DATABASE IF EXISTS {name};\n");
-    server.script("mysql", &statements)
+/// Starts a server with kept data. Its error says where they are.
+pub(super) fn kept<T>(
+    place: Option<Place>,
+    start: impl FnOnce(Option<Place>) -> Result<T, DevError>,
+) -> Result<T, DevError> {
+    let advice = place.as_ref().map(Place::advice).unwrap_or_default();
+    start(place).map_err(|error| DevError::new(format!("{error}{advice}")))
 }
 
 fn redis(wanted: &Wanted) -> Result<Begun, DevError> {
     let options = redis::Options::tls(certificate()?);
-    let server = Redis::start(&wanted.programs, administrator()?, &options)?;
+    let server = kept(wanted.own_place("redis")?, |place| {
+        Redis::keep(&wanted.programs, administrator()?, &options, place)
+    })?;
     let account = wanted.account()?;
     let statements = wanted.statements(None)?;
     server.pipe(&statements).map_err(|error| wanted.refused(&error))?;
@@ -306,27 +258,38 @@ fn nats(wanted: &Wanted) -> Result<Begun, DevError> {
         variables: vec![(name.to_owned(), format!("\"{}\"", account.password()))],
         authorization,
     };
-    let server = Nats::start(&wanted.programs, options)?;
+    let place = wanted.own_place("nats")?;
+    let server = kept(place, |place| Nats::keep(&wanted.programs, options, place))?;
     wanted.access(server.port, "", account, server).map(Begun::Ready)
 }
 
 fn amqp(wanted: &Wanted) -> Result<Begun, DevError> {
     static SERVERS: Shared<Amqp> = Shared::new();
     let programs = &wanted.programs;
-    let server = SERVERS.get(programs, || {
+    let server = SERVERS.get(wanted.origin(), || {
         let options = amqp::Options {
             leaf: certificate()?,
             client_ca: authority()?,
             definitions: r#"{"vhosts": [{"name": "/"}], "users": [], "permissions": []}"#.into(),
         };
-        Amqp::start(programs, &options)
+        kept(wanted.place("rabbitmq")?, |place| Amqp::keep(programs, &options, place))
     })?;
     let (name, account) = (wanted.name(), wanted.account()?);
-    let owned = Owned { server, name: name.to_owned(), remove: remove_from_amqp };
+    let owned = Owned::new(server, wanted, remove_from_amqp);
     let server = &owned.server;
     let word = quoted::for_shell(name);
+    let mut add = format!("rabbitmqctl --quiet add_vhost -- {word}\n");
+    if wanted.kept.is_some() {
+        let there =
+            |list: &str| format!("rabbitmqctl --silent {list} | grep -q -E '^'{word}'(\t|$)'");
+        add = format!(
+            "{} || {add}if {}; then rabbitmqctl --quiet delete_user -- {word}; fi\n",
+            there("list_vhosts"),
+            there("list_users")
+        );
+    }
     let script = format!(
-        "rabbitmqctl --quiet add_vhost -- {word}\n\
+        "{add}\
          {}\
          rabbitmqctl --quiet change_password -- {word} <<'END'\n{}\nEND\n",
         wanted.statements(Some(name))?,
@@ -354,28 +317,13 @@ fn smtp(wanted: &Wanted) -> Result<Begun, DevError> {
     wanted.access(server.port, "", account, server).map(Begun::Ready)
 }
 
-fn sqlite(wanted: &Wanted) -> Result<Begun, DevError> {
-    let folder = Folder::of_values("sqlite")?;
-    let file: &Path = &folder.path().join(format!("{}.db", wanted.name()));
-    let locator = format!("{}://{}", wanted.scheme, file.display());
-    let administrator = Administrator { locator: locator.clone(), password: None };
-    let access = Access {
-        locator,
-        account: None,
-        authority: None,
-        endpoint: None,
-        running: Box::new(folder),
-    };
-    Ok(Begun::Database(administrator, Box::new(|_| Ok(access))))
-}
-
 #[cfg(feature = "s3")]
 fn s3(wanted: &Wanted) -> Result<Begun, DevError> {
     use crate::server::s3::S3;
     let account = wanted.account()?;
     // A bucket's name is a host name.
     let bucket = wanted.name().replace('_', "-");
-    let server = S3::start(&certificate()?, &account, &[&bucket])?;
+    let server = S3::keep(&certificate()?, &account, &[&bucket], wanted.own_place("s3")?)?;
     Ok(Begun::Ready(Access {
         locator: format!("{}://{bucket}", wanted.scheme),
         endpoint: Some(server.endpoint()),

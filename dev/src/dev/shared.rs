@@ -6,11 +6,15 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use crate::DevError;
 use crate::authority::{Authority, Leaf};
 use crate::folder::Folder;
+use crate::kept::Kept;
 use crate::program::Programs;
 use crate::server::Account;
 
-/// A value for each place that the programs come from. It is gone once nothing holds it.
-pub(super) struct Shared<T>(Mutex<Vec<(Programs, Weak<T>)>>);
+/// The place that the programs come from, and the one of the data if they are kept.
+pub(super) type Origin = (Programs, Option<Kept>);
+
+/// A value for each origin. It is gone once nothing holds it.
+pub(super) struct Shared<T>(Mutex<Vec<(Origin, Weak<T>)>>);
 
 impl<T> Shared<T> {
     pub(super) const fn new() -> Self {
@@ -20,17 +24,17 @@ impl<T> Shared<T> {
     /// The value that is there, or else a new one. Others wait while one is made.
     pub(super) fn get(
         &self,
-        programs: &Programs,
+        origin: Origin,
         make: impl FnOnce() -> Result<T, DevError>,
     ) -> Result<Arc<T>, DevError> {
         let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         there.retain(|(_, value)| value.strong_count() > 0);
-        let mut of_programs = there.iter().filter(|(other, _)| other == programs);
-        if let Some(value) = of_programs.find_map(|(_, value)| value.upgrade()) {
+        let mut of_origin = there.iter().filter(|(other, _)| *other == origin);
+        if let Some(value) = of_origin.find_map(|(_, value)| value.upgrade()) {
             return Ok(value);
         }
         let value = Arc::new(make()?);
-        there.push((programs.clone(), Arc::downgrade(&value)));
+        there.push((origin, Arc::downgrade(&value)));
         Ok(value)
     }
 }

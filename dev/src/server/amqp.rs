@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::DevError;
 use crate::authority::Leaf;
 use crate::folder::Folder;
+use crate::kept::{self, Place};
 use crate::port;
 use crate::process::{Process, run, unprivileged};
 use crate::program::Programs;
@@ -46,6 +47,7 @@ pub struct Amqp {
     environment: Vec<(&'static str, OsString)>,
     starts: usize,
     programs: Programs,
+    place: Option<Place>,
     /// The port with TLS.
     pub port: u16,
     /// The port without TLS.
@@ -58,12 +60,21 @@ impl Amqp {
     /// # Errors
     /// If a program is not installed, or if the server does not start.
     pub fn start(programs: &Programs, options: &Options) -> Result<Self, DevError> {
+        Self::keep(programs, options, None)
+    }
+
+    /// The same with kept data, if there is a place for them.
+    pub(crate) fn keep(
+        programs: &Programs,
+        options: &Options,
+        place: Option<Place>,
+    ) -> Result<Self, DevError> {
         let folder = Folder::new("rabbitmq")?;
+        kept::data(&folder, place.as_ref(), |_| Ok(()))?;
         let (port, plain_port) = (port::free()?, port::free()?);
         let (distribution, names) = (port::free()?, port::free()?);
         let at = folder.path().display();
-        let certificate = folder.write("server.crt", &options.leaf.certificate)?;
-        let key = folder.write("server.key", &options.leaf.key)?;
+        let [certificate, key] = options.leaf.write(&folder)?;
         let clients = folder.write("clients.crt", &options.client_ca)?;
         let config = format!(
             "log.console = true\nlog.console.level = info\n\
@@ -74,8 +85,8 @@ impl Amqp {
              ssl_options.fail_if_no_peer_cert = false\n\
              auth_mechanisms.1 = PLAIN\nauth_mechanisms.2 = EXTERNAL\n\
              ssl_cert_login_from = common_name\n",
-            certificate.display(),
-            key.display(),
+            certificate,
+            key,
             clients.display()
         );
         folder.write("rabbitmq.conf", &config)?;
@@ -88,7 +99,8 @@ impl Amqp {
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ON_LOOPBACK.into()),
             ("RABBITMQ_CTL_ERL_ARGS", ON_LOOPBACK.into()),
-            ("RABBITMQ_NODENAME", format!("test{port}@localhost").into()),
+            // The data belong to this name. Each server has a port mapper of its own.
+            ("RABBITMQ_NODENAME", "dev@localhost".into()),
             ("RABBITMQ_DIST_PORT", distribution.to_string().into()),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
             ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
@@ -97,7 +109,7 @@ impl Amqp {
             ("RABBITMQ_ADVANCED_CONFIG_FILE", path("none/advanced.config")),
             ("RABBITMQ_MOTD_FILE", path("none/motd")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
-            ("RABBITMQ_MNESIA_BASE", path("mnesia")),
+            ("RABBITMQ_MNESIA_BASE", path("data")),
             ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
             ("RABBITMQ_LOG_BASE", path("logs")),
             ("RABBITMQ_LOGS", "-".into()),
@@ -114,6 +126,7 @@ impl Amqp {
             environment,
             starts: 0,
             programs: programs.clone(),
+            place,
             port,
             plain_port,
         };
@@ -131,8 +144,10 @@ impl Amqp {
             [self.programs.find("rabbitmq-server")?.into(), "-noinput".into()];
         let environment: Vec<_> =
             self.environment.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+        let signal = if self.place.is_some() { "TERM" } else { "KILL" };
+        let (folder, lock) = (self.folder.path(), self.place.as_ref().map(Place::lock));
         let process =
-            Process::start("rabbitmq-server", "KILL", self.folder.path(), &environment, command)?;
+            Process::locked("rabbitmq-server", signal, folder, &environment, command, lock)?;
         self.starts += 1;
         // The log is appended to that of the earlier start.
         process.wait_until(|| {

@@ -76,15 +76,13 @@ impl Etcd {
             text("60s"),
         ];
         if let Some((leaf, authority)) = &options.leaf {
-            let certificate = folder.write("server.crt", &leaf.certificate)?;
-            let key = folder.write("server.key", &leaf.key)?;
-            let mut more =
-                |option: &str, path: PathBuf| command.extend([text(option), path.into()]);
-            more("--cert-file", certificate.clone());
-            more("--key-file", key.clone());
+            let [certificate, key] = leaf.write(&folder)?;
+            let mut more = |option: &str, path: OsString| command.extend([text(option), path]);
+            more("--cert-file", text(&certificate));
+            more("--key-file", text(&key));
             control.extend([text("--cacert"), folder.write("ca.crt", authority)?.into()]);
             if let Some(ca) = &options.client_ca {
-                more("--trusted-ca-file", folder.write("clients.crt", ca)?);
+                more("--trusted-ca-file", folder.write("clients.crt", ca)?.into());
                 command.push(text("--client-cert-auth"));
                 control.extend([text("--cert"), certificate.into(), text("--key"), key.into()]);
             }

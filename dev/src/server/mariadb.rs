@@ -1,11 +1,13 @@
 //! A real MariaDB server.
 
 use std::fmt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use crate::authority::Leaf;
 use crate::folder::{self, Folder};
+use crate::kept::{self, Place};
 use crate::port;
 use crate::process::{Process, run, run_with, unprivileged};
 use crate::program::Programs;
@@ -37,7 +39,8 @@ pub struct MariaDb {
     /// Stopped before its folder is removed.
     process: Process,
     folder: Folder,
-    template: Arc<Template>,
+    programs: Programs,
+    administrator: Account,
     /// The port that it listens on.
     pub port: u16,
 }
@@ -48,12 +51,32 @@ impl MariaDb {
     /// # Errors
     /// If a program is not installed, or if the server does not start.
     pub fn start(template: &Arc<Template>, options: &Options) -> Result<Self, DevError> {
+        let fill = |data: &Path| kept::copy(template.folder.path(), data);
+        Self::run(&template.programs, &template.administrator, options, None, fill)
+    }
+
+    /// Starts a server with kept data. The administrator gets the password of this run.
+    pub(crate) fn keep(
+        programs: &Programs,
+        administrator: &Account,
+        options: &Options,
+        place: &Place,
+    ) -> Result<Self, DevError> {
+        let fill = |data: &Path| initialize(programs, administrator, data);
+        Self::run(programs, administrator, options, Some(place), fill)
+    }
+
+    fn run(
+        programs: &Programs,
+        administrator: &Account,
+        options: &Options,
+        place: Option<&Place>,
+        fill: impl FnOnce(&Path) -> Result<(), DevError>,
+    ) -> Result<Self, DevError> {
         let folder = Folder::new("mariadb")?;
-        let data = folder.path().join("data");
-        run(unprivileged("cp").arg("-a").arg(template.folder.path().join("data")).arg(&data))?;
+        kept::data(&folder, place, fill)?;
         let port = port::free()?;
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let administrator = &template.administrator;
         folder.write(
             "admin.cnf",
             &format!(
@@ -64,7 +87,7 @@ impl MariaDb {
             ),
         )?;
 
-        let mut command = vec![template.programs.find("mariadbd")?.display().to_string()];
+        let mut command = vec![programs.find("mariadbd")?.display().to_string()];
         command.extend(
             [
                 "--no-defaults",
@@ -75,7 +98,6 @@ impl MariaDb {
                 "--log-warnings=2",
                 "--max-connections=60",
                 "--innodb-buffer-pool-size=16M",
-                "--innodb-flush-log-at-trx-commit=0",
                 "--key-buffer-size=1M",
                 "--aria-pagecache-buffer-size=1M",
             ]
@@ -92,12 +114,18 @@ impl MariaDb {
         ] {
             command.push(format!("--{name}={value}"));
         }
+        if place.is_some() {
+            let statements = passwords(administrator);
+            let file = folder.write("passwords", &statements)?;
+            command.push(format!("--init-file={}", file.display()));
+        } else {
+            command.push("--innodb-flush-log-at-trx-commit=0".to_owned());
+        }
         match &options.leaf {
             Some(leaf) => {
-                folder.write("server.crt", &leaf.certificate)?;
-                folder.write("server.key", &leaf.key)?;
-                command.push(format!("--ssl-cert={}", path("server.crt")));
-                command.push(format!("--ssl-key={}", path("server.key")));
+                let [certificate, key] = leaf.write(&folder)?;
+                command.push(format!("--ssl-cert={certificate}"));
+                command.push(format!("--ssl-key={key}"));
             }
             None => command.push("--skip-ssl".to_owned()),
         }
@@ -105,8 +133,11 @@ impl MariaDb {
             command.push(format!("--ssl-ca={}", folder.write("clients.crt", ca)?.display()));
         }
         command.extend(options.arguments.iter().cloned());
-        let process = Process::start("mariadbd", "KILL", folder.path(), &[], command)?;
-        let server = Self { process, folder, template: Arc::clone(template), port };
+        let signal = if place.is_some() { "TERM" } else { "KILL" };
+        let lock = place.map(Place::lock);
+        let process = Process::locked("mariadbd", signal, folder.path(), &[], command, lock)?;
+        let (programs, administrator) = (programs.clone(), administrator.clone());
+        let server = Self { process, folder, programs, administrator, port };
         let mut ping = server.client("mariadb-admin")?;
         ping.arg("ping");
         server.process.wait_until(|| ping.output().is_ok_and(|output| output.status.success()))?;
@@ -115,15 +146,15 @@ impl MariaDb {
 
     /// A client program of MariaDB, logged in as an administrator over the local socket.
     fn client(&self, program: &str) -> Result<Command, DevError> {
-        let mut command = unprivileged(self.template.programs.find(program)?);
+        let mut command = unprivileged(self.programs.find(program)?);
         command.arg(format!("--defaults-file={}", self.folder.path().join("admin.cnf").display()));
         Ok(command)
     }
 
     /// The administrator, who can also log in over TLS.
     #[must_use]
-    pub fn administrator(&self) -> &Account {
-        &self.template.administrator
+    pub const fn administrator(&self) -> &Account {
+        &self.administrator
     }
 
     /// Runs statements as the administrator over the local socket, and returns the rows, with a tab
@@ -156,6 +187,14 @@ impl MariaDb {
         run_with(&mut client, text).map(drop)
     }
 
+    /// The statements that make all that is in a database.
+    pub(crate) fn dump(&self, database: &str) -> Result<String, DevError> {
+        let mut client = self.client("mariadb-dump")?;
+        run(client
+            .args(["--routines", "--events", "--skip-comments", "--single-transaction"])
+            .arg(database))
+    }
+
     /// The log of the server so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -183,24 +222,8 @@ impl Template {
     /// If a program is not installed, or fails.
     pub fn new(programs: &Programs, administrator: Account) -> Result<Self, DevError> {
         let folder = Folder::new("template")?;
-        run(unprivileged(programs.find("mariadb-install-db")?)
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .arg(format!("--datadir={}", folder.path().join("data").display()))
-            .env("TMPDIR", folder.path())
-            .current_dir(folder.path()))?;
-        let name = quoted::literal_for_mysql(administrator.name());
-        let password = quoted::literal_for_mysql(administrator.password());
-        let statements = format!(
-            "DELETE FROM mysql.global_priv WHERE (User = 'root' AND Host <> 'localhost') OR User = \
-             '';\n\
-             FLUSH PRIVILEGES;\n\
-             SET PASSWORD FOR 'root'@'localhost' = PASSWORD({password});\n\
-             CREATE USER {name}@'%' IDENTIFIED BY {password};\n\
-             GRANT ALL PRIVILEGES ON *.* TO {name}@'%' WITH GRANT OPTION;\n"
-        );
-        let template = Self { folder, programs: programs.clone(), administrator };
-        template.bootstrap(&statements)?;
-        Ok(template)
+        initialize(programs, &administrator, &kept::data(&folder, None, |_| Ok(()))?)?;
+        Ok(Self { folder, programs: programs.clone(), administrator })
     }
 
     /// Adds what these statements make, one in each line, without a server.
@@ -209,28 +232,61 @@ impl Template {
     /// If MariaDB refuses one.
     pub fn with_statements(self, statements: &str) -> Result<Self, DevError> {
         // Without it, there are no accounts to change.
-        self.bootstrap(&format!("FLUSH PRIVILEGES;\n{statements}"))?;
+        let statements = format!("FLUSH PRIVILEGES;\n{statements}");
+        bootstrap(&self.programs, &self.folder.path().join("data"), &statements)?;
         Ok(self)
     }
+}
 
-    /// `--bootstrap` runs statements without a server. It begins without privileges.
-    fn bootstrap(&self, statements: &str) -> Result<(), DevError> {
-        let file = self.folder.write("statements", statements)?;
-        let mut command = unprivileged("sh");
-        command.args([
-            "-c",
-            "\"$1\" --no-defaults --datadir=\"$2\" --bootstrap --skip-log-bin <\"$3\" 2>&1",
-            "sh",
-        ]);
-        let mariadbd = self.programs.find("mariadbd")?;
-        let data = self.folder.path().join("data");
-        let output =
-            run(command.arg(mariadbd).arg(data).arg(file).env("TMPDIR", self.folder.path()))?;
-        if output.contains("ERROR") {
-            return Err(DevError::new(format!("MariaDB refuses a statement:\n{output}")));
-        }
-        Ok(())
+/// Fills an empty folder with the data of a server with this administrator.
+fn initialize(programs: &Programs, administrator: &Account, data: &Path) -> Result<(), DevError> {
+    let temporary = Folder::new("bootstrap")?;
+    run(unprivileged(programs.find("mariadb-install-db")?)
+        .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        .arg(format!("--datadir={}", data.display()))
+        .env("TMPDIR", temporary.path())
+        .current_dir(data))?;
+    let name = quoted::literal_for_mysql(administrator.name());
+    let password = quoted::literal_for_mysql(administrator.password());
+    let statements = format!(
+        "DELETE FROM mysql.global_priv WHERE (User = 'root' AND Host <> 'localhost') OR User = \
+         '';\n\
+         FLUSH PRIVILEGES;\n\
+         SET PASSWORD FOR 'root'@'localhost' = PASSWORD({password});\n\
+         CREATE USER {name}@'%' IDENTIFIED BY {password};\n\
+         GRANT ALL PRIVILEGES ON *.* TO {name}@'%' WITH GRANT OPTION;\n"
+    );
+    bootstrap(programs, data, &statements)
+}
+
+/// The statements that give the administrators their password, each on a line of its own. They are
+/// left out of [`heard`](MariaDb::heard).
+fn passwords(administrator: &Account) -> String {
+    let name = quoted::literal_for_mysql(administrator.name());
+    let password = quoted::literal_for_mysql(administrator.password());
+    format!(
+        "SET SESSION sql_log_off = 1;\n\
+         ALTER USER 'root'@'localhost' IDENTIFIED BY {password};\n\
+         ALTER USER {name}@'%' IDENTIFIED BY {password};\n"
+    )
+}
+
+/// `--bootstrap` runs statements without a server. It begins without privileges.
+fn bootstrap(programs: &Programs, data: &Path, statements: &str) -> Result<(), DevError> {
+    let folder = Folder::new("bootstrap")?;
+    let file = folder.write("statements", statements)?;
+    let mut command = unprivileged("sh");
+    command.args([
+        "-c",
+        "\"$1\" --no-defaults --datadir=\"$2\" --bootstrap --skip-log-bin <\"$3\" 2>&1",
+        "sh",
+    ]);
+    let mariadbd = programs.find("mariadbd")?;
+    let output = run(command.arg(mariadbd).arg(data).arg(file).env("TMPDIR", folder.path()))?;
+    if output.contains("ERROR") {
+        return Err(DevError::new(format!("MariaDB refuses a statement:\n{output}")));
     }
+    Ok(())
 }
 
 impl fmt::Debug for Template {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::DevError;
 use crate::authority::Leaf;
 use crate::folder::Folder;
+use crate::kept::{self, Place};
 use crate::port;
 use crate::process::Process;
 use crate::program::Programs;
@@ -47,6 +48,7 @@ pub struct Nats {
     /// The number of starts.
     starts: usize,
     programs: Programs,
+    place: Option<Place>,
     /// The port that it listens on.
     pub port: u16,
 }
@@ -57,11 +59,21 @@ impl Nats {
     /// # Errors
     /// If a program is not installed, or if the server does not start.
     pub fn start(programs: &Programs, options: Options) -> Result<Self, DevError> {
+        Self::keep(programs, options, None)
+    }
+
+    /// The same with kept data, if there is a place for them.
+    pub(crate) fn keep(
+        programs: &Programs,
+        options: Options,
+        place: Option<Place>,
+    ) -> Result<Self, DevError> {
         let folder = Folder::new("nats")?;
+        kept::data(&folder, place.as_ref(), |_| Ok(()))?;
         let (port, monitor) = (port::free()?, port::free()?);
         let programs = programs.clone();
         let mut server =
-            Self { process: None, folder, options, monitor, starts: 0, programs, port };
+            Self { process: None, folder, options, monitor, starts: 0, programs, place, port };
         server.restart()?;
         Ok(server)
     }
@@ -79,18 +91,14 @@ impl Nats {
         self.stop();
         let at = self.folder.path().display();
         let mut config = format!(
-            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: \"{at}/store\" }}\n\
+            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: \"{at}/data\" }}\n\
              debug: true\ntrace: true\n{}\n",
             self.port, self.monitor, self.options.authorization
         );
         if let Some(leaf) = &self.options.leaf {
-            let certificate = self.folder.write("server.crt", &leaf.certificate)?;
-            let key = self.folder.write("server.key", &leaf.key)?;
-            config.push_str(&format!(
-                "tls {{ cert_file: \"{}\", key_file: \"{}\"",
-                certificate.display(),
-                key.display()
-            ));
+            let [certificate, key] = leaf.write(&self.folder)?;
+            config
+                .push_str(&format!("tls {{ cert_file: \"{}\", key_file: \"{}\"", certificate, key));
             if let Some(clients) = &self.options.client_ca {
                 let clients = self.folder.write("clients.crt", clients)?;
                 let verify =
@@ -108,8 +116,8 @@ impl Nats {
             .iter()
             .map(|(name, value)| (name.as_str(), OsStr::new(value)))
             .collect();
-        let process =
-            Process::start("nats-server", "TERM", self.folder.path(), &variables, command)?;
+        let (folder, lock) = (self.folder.path(), self.place.as_ref().map(Place::lock));
+        let process = Process::locked("nats-server", "TERM", folder, &variables, command, lock)?;
         // The monitoring port answers a little earlier. The log is appended to that of the earlier
         // start.
         self.starts += 1;

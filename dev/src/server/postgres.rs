@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::DevError;
 use crate::authority::Leaf;
 use crate::folder::Folder;
+use crate::kept::{self, Place};
 use crate::port;
 use crate::process::{Process, run, run_with, unprivileged};
 use crate::program::Programs;
 use crate::server::Account;
+use crate::{DevError, quoted};
 
 /// The options of a server.
 #[derive(Clone, Debug)]
@@ -31,12 +32,8 @@ impl Options {
     /// TLS with a certificate, and SCRAM for every role.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
-        Self {
-            leaf: Some(leaf),
-            client_ca: None,
-            hba: "hostssl all all all scram-sha-256".to_owned(),
-            settings: String::new(),
-        }
+        let hba = "hostssl all all all scram-sha-256".to_owned();
+        Self { leaf: Some(leaf), hba, ..Self::plaintext() }
     }
 
     /// No TLS at all.
@@ -57,7 +54,8 @@ pub struct Postgres {
     /// Stopped before its folder is removed.
     process: Process,
     folder: Folder,
-    template: Arc<Template>,
+    programs: Programs,
+    administrator: Account,
     /// The port that it listens on.
     pub port: u16,
 }
@@ -68,27 +66,54 @@ impl Postgres {
     /// # Errors
     /// If a program is not installed, or if the server does not start.
     pub fn start(template: &Arc<Template>, options: &Options) -> Result<Self, DevError> {
-        let programs = &template.programs;
+        let (programs, administrator) = (&template.programs, &template.administrator);
+        let fill = |data: &Path| kept::copy(template.folder.path(), data);
+        Self::run(programs, administrator, options, None, fill)
+    }
+
+    /// Starts a server with kept data. The administrator gets the password of this run.
+    pub(crate) fn keep(
+        programs: &Programs,
+        administrator: &Account,
+        options: &Options,
+        place: &Place,
+    ) -> Result<Self, DevError> {
+        let fill = |data: &Path| initialize(programs, administrator, data);
+        let server = Self::run(programs, administrator, options, Some(place), fill)?;
+        server.script("postgres", &password(administrator))?;
+        Ok(server)
+    }
+
+    fn run(
+        programs: &Programs,
+        administrator: &Account,
+        options: &Options,
+        place: Option<&Place>,
+        fill: impl FnOnce(&Path) -> Result<(), DevError>,
+    ) -> Result<Self, DevError> {
         let (postgres, is_ready) = (programs.find("postgres")?, programs.find("pg_isready")?);
         let folder = Folder::new("postgres")?;
-        let data = folder.path().join("data");
-        run(unprivileged("cp").arg("-a").arg(template.folder.path().join("data")).arg(&data))?;
+        let data = kept::data(&folder, place, fill)?;
         let port = port::free()?;
 
         let mut settings = format!(
-            "listen_addresses = 'localhost'\nport = {port}\nunix_socket_directories = '{}'\n\
-             fsync = off\nsynchronous_commit = off\n\
-             full_page_writes = off\nmax_connections = 60\nshared_buffers = '16MB'\n\
+            "listen_addresses = 'localhost'\nport = {port}\nunix_socket_directories = '{0}'\n\
+             hba_file = '{0}/pg_hba.conf'\nsynchronous_commit = off\n\
+             max_connections = 60\nshared_buffers = '16MB'\n\
              log_connections = on\nlog_disconnections = on\n\
              timezone = 'UTC'\nlog_timezone = 'UTC'\n",
             folder.path().display()
         );
+        match place {
+            None => settings.push_str("fsync = off\nfull_page_writes = off\n"),
+            // Of a server that was killed. The lock says that it has ended; its number may be that
+            // of another process by now, for which PostgreSQL would not start.
+            Some(place) => place.remove("postmaster.pid")?,
+        }
         if let Some(leaf) = &options.leaf {
-            folder.write("server.crt", &leaf.certificate)?;
-            folder.write("server.key", &leaf.key)?;
+            let [certificate, key] = leaf.write(&folder)?;
             settings.push_str(&format!(
-                "ssl = on\nssl_cert_file = '{0}/server.crt'\nssl_key_file = '{0}/server.key'\n",
-                folder.path().display()
+                "ssl = on\nssl_cert_file = '{certificate}'\nssl_key_file = '{key}'\n"
             ));
         }
         if let Some(ca) = &options.client_ca {
@@ -98,15 +123,19 @@ impl Postgres {
             ));
         }
         settings.push_str(&options.settings);
-        folder.write("data/postgresql.conf", &settings)?;
-        let administrator = template.administrator.name();
-        let hba = format!("local all {administrator} trust\n{}\n", options.hba);
-        folder.write("data/pg_hba.conf", &hba)?;
+        let settings = folder.write("postgresql.conf", &settings)?;
+        let hba = format!("local all {} trust\n{}\n", administrator.name(), options.hba);
+        folder.write("pg_hba.conf", &hba)?;
 
-        let command: [OsString; 3] = [postgres.into(), "-D".into(), data.into()];
-        // QUIT: stop at once, without waiting for clients.
-        let process = Process::start("postgres", "QUIT", folder.path(), &[], command)?;
-        let server = Self { process, folder, template: Arc::clone(template), port };
+        let settings = format!("config_file={}", settings.display());
+        let command: [OsString; 5] =
+            [postgres.into(), "-D".into(), data.into(), "-c".into(), settings.into()];
+        // QUIT: stop at once, without waiting for clients. INT: the same, with all data written.
+        let signal = if place.is_some() { "INT" } else { "QUIT" };
+        let lock = place.map(Place::lock);
+        let process = Process::locked("postgres", signal, folder.path(), &[], command, lock)?;
+        let (programs, administrator) = (programs.clone(), administrator.clone());
+        let server = Self { process, folder, programs, administrator, port };
         server.process.wait_until(|| {
             unprivileged(&is_ready)
                 .arg("-q")
@@ -123,8 +152,8 @@ impl Postgres {
 
     /// The administrator, who can also log in over TLS.
     #[must_use]
-    pub fn administrator(&self) -> &Account {
-        &self.template.administrator
+    pub const fn administrator(&self) -> &Account {
+        &self.administrator
     }
 
     /// Runs statements as the administrator over the local socket, and returns the rows, with a `|`
@@ -148,7 +177,7 @@ impl Postgres {
     }
 
     fn psql(&self, database: &str) -> Result<Command, DevError> {
-        let mut psql = unprivileged(self.template.programs.find("psql")?);
+        let mut psql = unprivileged(self.programs.find("psql")?);
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-U"]);
         psql.arg(self.administrator().name());
         psql.args(["-p", &self.port.to_string(), "-h"]).arg(self.folder.path());
@@ -176,24 +205,8 @@ impl Template {
     /// # Errors
     /// If a program is not installed, or fails.
     pub fn new(programs: &Programs, administrator: Account) -> Result<Self, DevError> {
-        let initdb = programs.find("initdb")?;
         let folder = Folder::new("template")?;
-        let password = folder.write("password", administrator.password())?;
-        let data = folder.path().join("data");
-        run(unprivileged(initdb)
-            .args([
-                "--no-sync",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--auth=scram-sha-256",
-                "--username",
-                administrator.name(),
-            ])
-            .arg("--pwfile")
-            .arg(&password)
-            .arg("--pgdata")
-            .arg(&data)
-            .current_dir(folder.path()))?;
+        initialize(programs, &administrator, &kept::data(&folder, None, |_| Ok(()))?)?;
         Ok(Self { folder, programs: programs.clone(), administrator })
     }
 
@@ -221,4 +234,36 @@ impl fmt::Debug for Template {
             .field("administrator", &self.administrator)
             .finish_non_exhaustive()
     }
+}
+
+/// Fills an empty folder with the data of a server with this superuser.
+fn initialize(programs: &Programs, administrator: &Account, data: &Path) -> Result<(), DevError> {
+    let initdb = programs.find("initdb")?;
+    let folder = Folder::new("initdb")?;
+    let password = folder.write("password", administrator.password())?;
+    run(unprivileged(initdb)
+        .args([
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--auth=scram-sha-256",
+            "--username",
+            administrator.name(),
+        ])
+        .arg("--pwfile")
+        .arg(&password)
+        .arg("--pgdata")
+        .arg(data)
+        .current_dir(folder.path()))
+    .map(drop)
+}
+
+/// The statements that give an account its password.
+pub(crate) fn password(account: &Account) -> String {
+    let role = quoted::for_postgres(account.name());
+    // A statement that fails is logged, unless it is this one.
+    format!(
+        "SET log_min_error_statement = panic;\nALTER ROLE {role} PASSWORD '{}';\n",
+        account.password()
+    )
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use crate::DevError;
 use crate::authority::Leaf;
 use crate::folder::Folder;
+use crate::kept::{self, Place};
 use crate::port;
 use crate::process::{Process, run_with, unprivileged};
 use crate::program::Programs;
 use crate::server::Account;
 
 /// The options of a server.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Its certificate. `None` is a server without TLS.
     pub leaf: Option<Leaf>,
@@ -38,18 +39,13 @@ impl Options {
     /// TLS with a certificate.
     #[must_use]
     pub fn tls(leaf: Leaf) -> Self {
-        Self {
-            leaf: Some(leaf),
-            client_ca: None,
-            lets_strangers_in: false,
-            settings: String::new(),
-        }
+        Self { leaf: Some(leaf), ..Self::default() }
     }
 
     /// No TLS at all.
     #[must_use]
     pub fn plaintext() -> Self {
-        Self { leaf: None, client_ca: None, lets_strangers_in: false, settings: String::new() }
+        Self::default()
     }
 }
 
@@ -62,6 +58,7 @@ pub struct Redis {
     config: PathBuf,
     programs: Programs,
     administrator: Account,
+    place: Option<Place>,
     /// The port that it listens on.
     pub port: u16,
 }
@@ -77,9 +74,21 @@ impl Redis {
         administrator: Account,
         options: &Options,
     ) -> Result<Self, DevError> {
+        Self::keep(programs, administrator, options, None)
+    }
+
+    /// The same with kept data, if there is a place for them.
+    pub(crate) fn keep(
+        programs: &Programs,
+        administrator: Account,
+        options: &Options,
+        place: Option<Place>,
+    ) -> Result<Self, DevError> {
         let folder = Folder::new("redis")?;
+        kept::data(&folder, place.as_ref(), |_| Ok(()))?;
         let port = port::free()?;
         let at = folder.path().display();
+        let append = if place.is_some() { "yes" } else { "no" };
         let strangers = if options.lets_strangers_in {
             "user default on nopass ~* &* +@all"
         } else {
@@ -87,7 +96,7 @@ impl Redis {
         };
         let mut config = format!(
             "bind 127.0.0.1 -::1\nunixsocket {at}/socket\nunixsocketperm 700\nsave \"\"\n\
-             appendonly no\ndir {at}\n\
+             appendonly {append}\ndir {at}/data\n\
              {strangers}\n\
              user {} on >{} ~* &* +@all\n",
             administrator.name(),
@@ -96,8 +105,7 @@ impl Redis {
         match &options.leaf {
             None => config.push_str(&format!("port {port}\n")),
             Some(leaf) => {
-                let certificate = folder.write("server.crt", &leaf.certificate)?;
-                let key = folder.write("server.key", &leaf.key)?;
+                let [certificate, key] = leaf.write(&folder)?;
                 let clients = folder.write(
                     "clients.crt",
                     options.client_ca.as_ref().unwrap_or(&leaf.certificate),
@@ -105,8 +113,8 @@ impl Redis {
                 config.push_str(&format!(
                     "port 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\n\
                      tls-ca-cert-file {}\ntls-auth-clients {}\n",
-                    certificate.display(),
-                    key.display(),
+                    certificate,
+                    key,
                     clients.display(),
                     if options.client_ca.is_some() { "yes" } else { "no" }
                 ));
@@ -114,8 +122,15 @@ impl Redis {
         }
         config.push_str(&options.settings);
         let config = folder.write("redis.conf", &config)?;
-        let mut server =
-            Self { process: None, folder, config, programs: programs.clone(), administrator, port };
+        let mut server = Self {
+            process: None,
+            folder,
+            config,
+            programs: programs.clone(),
+            administrator,
+            place,
+            port,
+        };
         server.restart()?;
         Ok(server)
     }
@@ -128,7 +143,8 @@ impl Redis {
         self.stop();
         let command: [OsString; 2] =
             [self.programs.find("redis-server")?.into(), self.config.clone().into()];
-        let process = Process::start("redis-server", "TERM", self.folder.path(), &[], command)?;
+        let (folder, lock) = (self.folder.path(), self.place.as_ref().map(Place::lock));
+        let process = Process::locked("redis-server", "TERM", folder, &[], command, lock)?;
         process.wait_until(|| self.connect().is_some())?;
         self.process = Some(process);
         Ok(())

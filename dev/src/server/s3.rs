@@ -1,7 +1,7 @@
 //! A real S3 server, in this process: s3s over a folder.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,13 +21,17 @@ use tokio::runtime::Runtime;
 use crate::DevError;
 use crate::authority::Leaf;
 use crate::folder::Folder;
+use crate::kept::{self, Place};
 use crate::server::Account;
 use crate::server::tls::TlsListener;
 
 /// A server for one access key. It serves until it is dropped.
 pub struct S3 {
     runtime: Option<Runtime>,
-    folder: Folder,
+    data: PathBuf,
+    /// Removed with the server.
+    _folder: Folder,
+    _place: Option<Place>,
     /// The port that it listens on.
     pub port: u16,
 }
@@ -38,11 +42,25 @@ impl S3 {
     /// # Errors
     /// If it cannot listen, or if the certificate is none.
     pub fn start(leaf: &Leaf, account: &Account, buckets: &[&str]) -> Result<Self, DevError> {
+        Self::keep(leaf, account, buckets, None)
+    }
+
+    /// The same with kept data, if there is a place for them.
+    pub(crate) fn keep(
+        leaf: &Leaf,
+        account: &Account,
+        buckets: &[&str],
+        place: Option<Place>,
+    ) -> Result<Self, DevError> {
         let folder = Folder::of_values("s3")?;
+        let data = match &place {
+            None => folder.folder("data")?,
+            Some(place) => place.data(false, |_| Ok(()))?,
+        };
         for bucket in buckets {
-            folder.folder(bucket)?;
+            kept::make_folder(&data.join(bucket), 0o700)?;
         }
-        let app = router(folder.path(), account)?;
+        let app = router(&data, account)?;
         let configuration = Arc::new(configuration(leaf)?);
         let cannot = |error| DevError::system("the server for S3 cannot listen", &error);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(cannot)?;
@@ -59,7 +77,7 @@ impl S3 {
         };
         let listener = TlsListener::new(listener, configuration);
         runtime.spawn(async move { axum::serve(listener, app).await });
-        Ok(Self { runtime: Some(runtime), folder, port })
+        Ok(Self { runtime: Some(runtime), data, _folder: folder, _place: place, port })
     }
 
     /// The value of the `_ENDPOINT` variable.
@@ -71,7 +89,7 @@ impl S3 {
     /// The folder of the buckets.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.data
     }
 }
 

@@ -103,13 +103,11 @@ fn configuration(folder: &Folder, port: u16, options: &Options) -> Result<String
     let tls = match &options.leaf {
         None => "tls_advertise_hosts =\n".to_owned(),
         Some(leaf) => {
-            let certificate = folder.write("server.crt", &leaf.certificate)?;
-            let key = folder.write("server.key", &leaf.key)?;
+            let [certificate, key] = leaf.write(folder)?;
             format!(
                 "tls_advertise_hosts = *\ntls_certificate = {}\ntls_privatekey = {}\n\
                  tls_on_connect_ports = {port}\n",
-                certificate.display(),
-                key.display()
+                certificate, key
             )
         }
     };

@@ -141,7 +141,8 @@ fn the_servers_run_until_an_interrupt_and_their_file_attaches() {
     let env = fs::read_to_string(at.join(".kiosk/env")).unwrap();
     let (orders, sessions) = (value(&env, "DATABASE_URL"), value(&env, "KIOSK_SESSIONS_URL"));
     for line in [
-        "migrated\n         orders is made by postgres://administrator:…@localhost:",
+        "migrating\n         orders is made by postgres://administrator:…@localhost:",
+        "\nmigrated\n",
         &format!("running  orders            PostgreSQL  {orders}, as kiosk_orders_"),
         &format!("running  sessions          Redis       {sessions}, as kiosk_sessions_"),
         "absent   feeds.editions    NATS        KIOSK_FEEDS_EDITIONS_URL\n",
@@ -195,6 +196,147 @@ fn the_servers_run_until_an_interrupt_and_their_file_attaches() {
     eventually("the temporary folder is gone", || !temporary.exists());
 }
 
+/// Two servers that start quickly.
+const QUICK: [&str; 10] = [
+    "--without", "feeds.deliveries", "--without", "feeds.prices", "--without", "feeds.editions",
+    "--without", "pictures", "--without", "mail",
+];
+
+/// A migration that may run again, as those of every tool.
+const AGAIN: &str = r#"
+url=$DATABASE_ADMIN_URL; rest=${url#*//administrator:}; export PGPASSWORD="${rest%%@*}"
+psql -X -q "postgres://administrator@${rest#*@}" -c 'CREATE TABLE IF NOT EXISTS orders (id bigint)'
+"#;
+
+/// Adds a row as the program's account, and prints the number of rows, and the program's secret.
+const ADD: &str = r#"
+export PGUSER="$DATABASE_USER" PGPASSWORD="$DATABASE_PASSWORD" PGSSLMODE=verify-full
+printf %s "$DATABASE_CA" >authority; export PGSSLROOTCERT="$PWD/authority"
+psql -X -q -A -t "$DATABASE_URL" -c 'INSERT INTO orders VALUES (7)' || exit
+echo "$(psql -X -q -A -t "$DATABASE_URL" -c 'SELECT count(*) FROM orders') $KIOSK_RECEIPT_KEY"
+"#;
+
+/// Runs the program above under `dev --keep`. It may stay until it is ended.
+fn keeping(then: &str) -> Command {
+    let mut command = kiosk(&["dev", "--keep", "--migrate", AGAIN]);
+    command.args(QUICK).args(["--", "sh", "-c", &format!("{ADD}\n{then}")]);
+    command
+}
+
+#[test]
+fn data_are_kept_between_runs_and_after_a_kill() {
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    // The account of root's servers has to enter it.
+    fs::set_permissions(at, fs::Permissions::from_mode(0o711)).unwrap();
+    let first = said(keeping("").current_dir(at));
+    assert_eq!(first.status, 0, "{first:?}");
+    let secret = first.out.strip_prefix("1 ").unwrap_or_else(|| panic!("{first:?}")).to_owned();
+
+    // The data are there, no other user lists them, Git leaves them out, and no variable is left.
+    let own = at.join(".kiosk");
+    let names = |folder: &Path| {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&own), [".gitignore", "data"]);
+    assert_eq!(fs::read_to_string(own.join(".gitignore")).unwrap(), "*\n");
+    let servers = ["owner", "postgres", "redis-sessions", "secrets", "sqlite-notes"];
+    assert_eq!(names(&own.join("data")), servers);
+    for folder in [own.clone(), own.join("data"), own.join("data/postgres")] {
+        assert_eq!(mode(&folder) & 0o066, 0, "{folder:?}");
+    }
+    assert_eq!(mode(&own.join("data/postgres/data")), 0o700);
+
+    // It is killed, and the next run begins at once.
+    let mut running = Running::start(at, &mut keeping("sleep 600"));
+    running.read_until(&format!("2 {}", secret.trim()));
+    let second = said(kiosk(&["dev", "--keep"]).current_dir(at));
+    let why = "error: another `dev` runs in this folder, and uses `.kiosk`: stop it first\n";
+    assert_eq!(second, Said { status: 2, out: String::new(), err: why.to_owned() });
+    running.signal("KILL", true);
+    drop(running);
+    let third = said(keeping("").current_dir(at));
+    assert_eq!((third.status, third.out), (0, format!("3 {secret}")), "{}", third.err);
+    assert_eq!(names(&own), [".gitignore", "data"]);
+
+    // Without the option, the data stay as they are.
+    let mut dev = kiosk(&["dev", "--migrate", AGAIN]);
+    let fresh = said(dev.args(QUICK).args(["--", "sh", "-c", ADD]).current_dir(at));
+    assert!(fresh.status == 0 && fresh.out.starts_with("1 "), "{fresh:?}");
+    assert_eq!(names(&own), [".gitignore", "data"]);
+
+    // Data of another release: the next step is in the message.
+    fs::write(own.join("data/postgres/release"), "PostgreSQL 9\n").unwrap();
+    let refused = said(keeping("").current_dir(at));
+    let begin = "error: `orders`: `.kiosk/data/postgres` has the data of PostgreSQL 9, and the \
+                 installed server is PostgreSQL ";
+    let end = "move the folder away, or remove it with all of its data: rm -r \
+               .kiosk/data/postgres\n";
+    assert!(refused.err.starts_with(begin) && refused.err.ends_with(end), "{}", refused.err);
+    assert_eq!((refused.status, refused.out.as_str()), (2, ""));
+}
+
+#[test]
+fn a_closed_terminal_ends_it_and_leaves_nothing() {
+    for (signal, status) in [("HUP", 129), ("QUIT", 131), ("TERM", 143)] {
+        let folder = TempDir::new().unwrap();
+        let mut dev = called("till-services", folder.path(), &["dev"]);
+        let mut running = Running::start(folder.path(), &mut dev);
+        let shown = running.read_until("running  orders");
+        let port = port(shown.trim_end());
+        running.read_until("  till-services attach");
+        running.signal(signal, true);
+        let (ended, rest) = running.end();
+        assert_eq!(ended.code(), Some(status), "{signal}: {rest}");
+        assert!(!folder.path().join(".till").exists(), "{signal}");
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "{signal}");
+    }
+}
+
+/// A folder with a name of the program that starts no server.
+fn stand() -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    std::os::unix::fs::symlink(kiosk::KIOSK, folder.path().join("stand-services")).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    (folder, path)
+}
+
+#[test]
+fn the_end_of_its_terminal_ends_it() {
+    let (folder, path) = stand();
+    // The terminal ends with `script`.
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--command", "exec stand-services dev", "/dev/null"]);
+    script.env_clear().env("PATH", path).env("SHELL", "/bin/sh").current_dir(folder.path());
+    script.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut terminal = script.spawn().unwrap();
+    let env = folder.path().join(".stand/env");
+    eventually("the file is there", || env.exists());
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    eventually("the file goes with the terminal", || !env.exists());
+}
+
+#[test]
+fn a_program_that_nohup_starts_outlives_its_terminal() {
+    let (folder, path) = stand();
+    let mut dev = Command::new("sh");
+    dev.args(["-c", "trap '' HUP; exec stand-services dev"]).env_clear().env("PATH", path);
+    let mut running = Running::start(folder.path(), &mut dev);
+    running.read_until("  stand-services attach");
+    running.signal("HUP", true);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(folder.path().join(".stand/env").exists());
+    running.signal("TERM", true);
+    assert_eq!(running.end().0.code(), Some(143));
+    assert!(!folder.path().join(".stand").exists());
+}
+
 #[test]
 fn a_program_has_the_variables_and_its_exit_status_is_that_of_dev() {
     let folder = TempDir::new().unwrap();
@@ -240,6 +382,11 @@ fn a_signal_goes_on_to_the_program_and_a_second_one_kills_it() {
         (polite, &["TERM"][..], 9),
         (plain, &["TERM"], 143),
         (plain, &["INT"], 130),
+        (plain, &["QUIT"], 131),
+        // SIGHUP is a request to read the configuration again for many programs. The system and the
+        // shell may both send it.
+        (polite, &["HUP", "HUP"], 9),
+        (plain, &["HUP"], 143),
         (stubborn, &["TERM", "TERM"], 137),
     ] {
         let mut dev = called("stand-services", folder.path(), &["dev", "--", "sh", "-c", script]);
@@ -255,11 +402,63 @@ fn a_signal_goes_on_to_the_program_and_a_second_one_kills_it() {
 }
 
 #[test]
+fn a_migration_of_mariadb_has_an_administrator_s_locator() {
+    let folder = TempDir::new().unwrap();
+    // `mariadb` takes no locator. Its password is in no argument.
+    let migrate = r#"
+        url=$KIOSK_FEEDS_PRICES_ADMIN_URL; rest=${url#mysql://}; account=${rest%%@*}
+        place=${rest#*@localhost:}; database=${place#*/}; ca=${url#*ssl-ca=}
+        umask 077; printf '[client]\nuser=%s\npassword=%s\nhost=127.0.0.1\nport=%s\nssl-ca=%s\n' \
+            "${account%%:*}" "${account#*:}" "${place%%/*}" "$ca" >admin.cnf
+        case $url in *'?ssl-mode=VERIFY_IDENTITY&ssl-ca='*) ;; *) exit 3; esac
+        test -z "$DATABASE_URL" || exit 4
+        mariadb --defaults-file=admin.cnf "${database%%\?*}" \
+            -e 'CREATE TABLE prices (id int)' || exit
+        echo "prices are made by $url"
+        url=$DATABASE_ADMIN_URL; rest=${url#*//administrator:}; export PGPASSWORD="${rest%%@*}"
+        psql -X -q "postgres://administrator@${rest#*@}" -c 'CREATE TABLE orders (id bigint)'
+    "#;
+    // The account of the program reads the new table, and does no more.
+    let program = r#"
+        printf %s "$KIOSK_FEEDS_PRICES_CA" >authority; place=${KIOSK_FEEDS_PRICES_URL#*localhost:}
+        umask 077
+        printf '[client]\nuser=%s\npassword=%s\nhost=127.0.0.1\nport=%s\nssl-ca=authority\n' \
+            "$KIOSK_FEEDS_PRICES_USER" "$KIOSK_FEEDS_PRICES_PASSWORD" "${place%%/*}" >own.cnf
+        mariadb --defaults-file=own.cnf "${place#*/}" -e 'SELECT count(*) FROM prices' || exit
+        ! mariadb --defaults-file=own.cnf "${place#*/}" -e 'DROP TABLE prices' 2>/dev/null
+    "#;
+    let mut dev = kiosk(&["dev", "--migrate", migrate, "--without", "feeds.deliveries"]);
+    dev.args(["--without", "feeds.editions", "--without", "pictures", "--without", "mail"]);
+    dev.args(["--without", "sessions", "--without", "notes", "--", "sh", "-c", program]);
+    let said = said(dev.current_dir(folder.path()));
+    assert_eq!((said.status, said.out.as_str()), (0, "count(*)\n0\n"), "{}", said.err);
+    let made = "         prices are made by mysql://administrator:…@localhost:";
+    assert!(said.err.contains(made), "{}", said.err);
+}
+
+#[test]
+fn the_output_of_migrations_is_shown_as_it_comes() {
+    let folder = TempDir::new().unwrap();
+    let migrate = "echo first; while ! test -e go; do sleep 0.1; done; echo last";
+    let mut dev = called("till-services", folder.path(), &["dev", "--migrate", migrate]);
+    let mut running = Running::start(folder.path(), &mut dev);
+    running.read_until("         first");
+    fs::write(folder.path().join("go"), "").unwrap();
+    running.read_until("         last");
+    running.read_until("migrated");
+    running.read_until("  till-services attach");
+    running.signal("TERM", true);
+    assert_eq!(running.end().0.code(), Some(143));
+}
+
+#[test]
 fn a_migration_that_fails_ends_the_run_with_its_text() {
     let folder = TempDir::new().unwrap();
     let migrate = "echo no such luck with $DATABASE_URL >&2; exit 4";
     let failed = said(&mut called("till-services", folder.path(), &["dev", "--migrate", migrate]));
-    assert_eq!((failed.status, failed.out.as_str()), (2, ""), "{failed:?}");
+    let shown = "migrating\n         no such luck with postgres://administrator:…@localhost:";
+    assert!(failed.status == 2 && failed.out.starts_with(shown), "{failed:?}");
+    assert_eq!(failed.out.lines().count(), 2);
     let begin = format!(
         "error: the migrations: `{migrate}` failed (exit status: 4):\nno such luck with \
          postgres://administrator:…@localhost:"

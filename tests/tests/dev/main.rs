@@ -7,6 +7,9 @@
     reason = "these are tests, and one of them is a process that another one hears"
 )]
 
+mod kept;
+mod template;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
