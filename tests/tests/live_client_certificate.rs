@@ -9,12 +9,12 @@ use std::time::Duration;
 use backing_services::posture::ClientCertificatePosture;
 use backing_services::stores::Etcd;
 use backing_services::{
-    Amqp, BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, Smtp,
+    BackingServices, Environment, Https, MySql, Nats, Postgres, Redis, Resource, Smtp,
     TokioPostgres,
 };
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, PASSWORD};
-use backing_services_tests::hostile::{Asking, Hostile, Peer, mysql};
+use backing_services_tests::hostile::{Asking, Hostile};
 use backing_services_tests::pki::{Authority, Leaf};
 use backing_services_tests::{etcd, https, mariadb, nats, postgres, redis, smtp};
 use lettre::AsyncTransport as _;
@@ -39,7 +39,6 @@ services! {
     OnTokioPostgres TokioPostgres;
     OnMySql MySql;
     OnRedis Redis;
-    OnAmqp Amqp;
     OnNats Nats;
     OnHttps Https;
     OnSmtp Smtp;
@@ -310,84 +309,6 @@ async fn etcd_with_a_certificate_is_refused_if_the_server_does_not_ask() {
 }
 
 // --- Hostile servers -----------------------------------------------------------------------------
-
-/// The bytes of a server before TLS, in its protocol.
-async fn before_tls(mut peer: Peer, protocol: &str) -> std::io::Result<Peer> {
-    match protocol {
-        "postgres" => {
-            peer.read().await?;
-            peer.write(b"S").await?;
-        }
-        "mysql" => {
-            peer.write(mysql::greeting("caching_sha2_password", mysql::CAPABILITIES)).await?;
-            peer.read_at_most(36).await?;
-        }
-        "tls" => {
-            let info = "{\"server_id\":\"x\",\"version\":\"2.9.10\",\"max_payload\":1048576,\
-                 \"tls_required\":true,\"tls_verify\":true,\"auth_required\":true}";
-            peer.write(format!("INFO {info}\r\n")).await?;
-        }
-        _ => {}
-    }
-    Ok(peer)
-}
-
-/// A server of a protocol, which asks for a certificate or does not, in this version of TLS.
-fn silent(
-    authority: &Authority,
-    protocol: &'static str,
-    asking: Asking,
-    version: &'static rustls::SupportedProtocolVersion,
-) -> Hostile {
-    let configuration = asking.configuration(&authority.server(), &[version]);
-    Hostile::start(move |peer| {
-        let configuration = Arc::clone(&configuration);
-        async move { Ok(Some(before_tls(peer, protocol).await?.encrypt_as(configuration).await?)) }
-    })
-}
-
-async fn ends_in_the_handshake<T: BackingServices>(protocol: &'static str, path: &str, user: &str) {
-    for version in rustls::ALL_VERSIONS {
-        for asking in [Asking::Not, Asking::ForRsa] {
-            let authority = Authority::new("the tests' authority");
-            let hostile = silent(&authority, protocol, asking, version);
-            let login = Login::new(
-                format!("{protocol}://{user}localhost:{}{path}", hostile.port),
-                &authority,
-                "shop",
-            );
-            let error = refused::<T>(&login.pairs(), SOON).await;
-            assert_eq!(
-                problems(&error),
-                ["weak_authentication"],
-                "{protocol} {version:?} {asking:?}: {error}"
-            );
-            let expected = match asking {
-                Asking::Not => "did not ask for the client certificate",
-                _ => "takes no signature that the key in `SHOP_IT_CLIENT_KEY` can make",
-            };
-            assert!(error.to_string().contains(expected), "{error}");
-            for heard in hostile.heard() {
-                assert!(heard.secret.is_empty(), "{protocol} {version:?}: {:?}", heard.secret);
-            }
-        }
-    }
-}
-
-/// With a certificate alone, nothing is sent to a server that does not ask for it, or cannot take
-/// it. This holds for every service and both versions of TLS.
-#[tokio::test]
-async fn nothing_is_sent_to_a_server_that_does_not_ask() {
-    ends_in_the_handshake::<OnPostgres>("postgres", "/shop", "shop@").await;
-    ends_in_the_handshake::<OnTokioPostgres>("postgres", "/shop", "shop@").await;
-    ends_in_the_handshake::<OnMySql>("mysql", "/shop", "shop@").await;
-    ends_in_the_handshake::<OnRedis>("rediss", "", "").await;
-    ends_in_the_handshake::<OnAmqp>("amqps", "/", "").await;
-    ends_in_the_handshake::<OnNats>("tls", "", "").await;
-    ends_in_the_handshake::<OnHttps>("https", "/api", "").await;
-    ends_in_the_handshake::<OnHttps>("https", "/api?health=/health", "").await;
-    ends_in_the_handshake::<OnSmtp>("smtps", "", "shop@").await;
-}
 
 /// `tls_verify` in a greeting is only a claim. It does not replace the configured password.
 #[tokio::test]

@@ -1,21 +1,20 @@
-//! Closing closes: a clone of a client opens no connection after its resource was detached, and an
-//! opening that had begun ends with it. If the time for closing is over, what is left is cut.
+//! Closing closes. That an opening ends, and that a clone of a client opens no other, is a case of
+//! the conformance suite. Here is the rest: if the time for closing is over, what is left is cut.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 use std::time::{Duration, Instant};
 
-use ::redis::AsyncCommands as _;
 use backing_services::resource::Detached;
 use backing_services::{
-    Amqp, BackingServices, Https, MySql, Nats, Postgres, Redis, Resource, S3, Smtp, TokioPostgres,
+    BackingServices, Https, MySql, Nats, Postgres, Resource, S3, Smtp, TokioPostgres,
 };
 use backing_services_tests::attempt::attach;
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::hostile::Hostile;
 use backing_services_tests::pki::Authority;
 use backing_services_tests::relay::{Flow, Relay};
-use backing_services_tests::{amqp, https, journal, mariadb, nats, postgres, redis, s3, smtp};
+use backing_services_tests::{mariadb, nats, postgres, s3, smtp};
 use lettre::{AsyncTransport as _, Message};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
@@ -49,44 +48,6 @@ async fn attached<T: BackingServices>(variables: &[(String, String)]) -> T {
     attach(&variables).await.unwrap()
 }
 
-/// Breaks every connection, so that the next call has to open another one. Detaches while that
-/// opening waits for the server.
-async fn closes<T, F>(
-    services: T,
-    relay: &Relay,
-    within: Duration,
-    call: impl Fn() -> F + Send + 'static,
-) where
-    T: BackingServices,
-    F: Future<Output = bool> + Send + 'static,
-{
-    assert!(call().await, "it works before");
-    relay.set(Flow::ForcedClose);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    relay.set(Flow::Silent);
-    let before = relay.accepted();
-    let waiting = tokio::spawn(call());
-    while relay.accepted() == before {
-        assert!(!waiting.is_finished(), "it has to open a connection");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let begin = Instant::now();
-    let detached = services.detach().await;
-    assert!(detached.is_clean(), "{detached}");
-    assert!(begin.elapsed() < within, "{:?}", begin.elapsed());
-
-    let accepted = relay.accepted();
-    relay.set(Flow::Open);
-    let ended = tokio::time::timeout(LIMIT, waiting).await.expect("the call ends");
-    assert!(!ended.unwrap(), "the opening ends with the client");
-    assert!(!call().await, "a clone does not open a new connection");
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(relay.accepted(), accepted, "nothing connects after the end");
-    relay.assert_all_closed().await;
-    journal::assert_silent();
-}
-
 /// The report of a detach that did not wait any longer for the only resource.
 fn assert_cut(detached: &Detached, field: &str) {
     assert_eq!(
@@ -98,8 +59,9 @@ fn assert_cut(detached: &Detached, field: &str) {
     );
 }
 
-/// As [`closes`], for a service that gives no way to end an opening, and an opening that has more
-/// time than detaching. `call` opens a connection and uses it.
+/// Breaks every connection, so that the next call has to open another one. Detaches while that
+/// opening waits for the server, for longer than detaching allows. The service has no way to end
+/// it. `call` opens a connection and uses it.
 async fn cuts<T, F>(services: T, relay: &Relay, call: impl Fn() -> F + Send + 'static)
 where
     T: BackingServices,
@@ -177,28 +139,6 @@ struct Mail {
     mail: Resource<Smtp>,
 }
 
-#[tokio::test]
-async fn an_opening_of_smtp_ends() {
-    let server = smtp::Smtp::start();
-    let (relay, variables) =
-        through("SHOP_MAIL", &server.locator(), server.port, &server.authority);
-    let shop: Mail = attached(&variables).await;
-    let client = shop.mail.client().clone();
-    let message = Message::builder()
-        .from("shop@shop.example".parse().unwrap())
-        .to("customer@post.example".parse().unwrap())
-        .subject("closing")
-        .body("Your order was sent.".to_owned())
-        .unwrap();
-    let call = move || {
-        let (client, message) = (client.clone(), message.clone());
-        async move { client.send(message).await.is_ok() }
-    };
-    closes(shop, &relay, Duration::from_secs(1), call).await;
-    let sent = server.mail().matches("Subject: closing").count();
-    assert_eq!(sent, 1, "the mail of the call before");
-}
-
 /// Each answer takes four seconds: the message is in its dialogue when the time is over.
 #[tokio::test]
 async fn a_mail_in_flight_is_cut() {
@@ -234,21 +174,6 @@ async fn a_mail_in_flight_is_cut() {
 #[services(prefix = "SHOP", deadline = 20)]
 struct Strict {
     orders: Resource<TokioPostgres>,
-}
-
-#[tokio::test]
-async fn an_opening_of_tokio_postgres_ends() {
-    let server = postgres::Postgres::start();
-    let (relay, variables) =
-        through("SHOP_ORDERS", &server.locator(), server.port, &server.authority);
-    let shop: Strict = attached(&variables).await;
-    let client = shop.orders.client().clone();
-    let call = move || {
-        let client = client.clone();
-        async move { client.get().await.is_ok() }
-    };
-    closes(shop, &relay, Duration::from_secs(2), call).await;
-    server.assert_no_connection_of(postgres::USER).await;
 }
 
 #[tokio::test]
@@ -303,22 +228,6 @@ struct Legacy {
     orders: Resource<MySql>,
 }
 
-/// As for PostgreSQL on sqlx.
-#[tokio::test]
-async fn an_opening_of_mysql_is_waited_for() {
-    let server = mariadb::MariaDb::start();
-    let locator = format!("{}?connect_timeout={}", server.locator(), LIMIT.as_secs());
-    let (relay, variables) = through("SHOP_ORDERS", &locator, server.port, &server.authority);
-    let shop: Legacy = attached(&variables).await;
-    let client = shop.orders.client().clone();
-    let call = move || {
-        let client = client.clone();
-        async move { client.acquire().await.is_ok() }
-    };
-    closes(shop, &relay, 2 * LIMIT, call).await;
-    server.assert_no_connection_of(mariadb::USER).await;
-}
-
 async fn uses_mysql(pool: MySqlPool) -> bool {
     let Ok(mut connection) = pool.acquire().await else { return false };
     sqlx::raw_sql("SELECT 1").execute(&mut *connection).await.is_ok()
@@ -347,66 +256,8 @@ async fn mysql_stops_dialling() {
 
 #[derive(BackingServices)]
 #[services(prefix = "SHOP", deadline = 20)]
-struct Cached {
-    sessions: Resource<Redis>,
-}
-
-#[tokio::test]
-async fn an_opening_of_redis_ends() {
-    let server = redis::Redis::start();
-    let (relay, variables) =
-        through("SHOP_SESSIONS", &server.locator(), server.port, &server.authority);
-    let shop: Cached = attached(&variables).await;
-    let client = shop.sessions.client().clone();
-    let call = move || {
-        let mut client = client.clone();
-        async move { client.get::<_, Option<String>>("session:1").await.is_ok() }
-    };
-    closes(shop, &relay, Duration::from_secs(1), call).await;
-    server.assert_no_connection().await;
-}
-
-#[derive(BackingServices)]
-#[services(prefix = "SHOP", deadline = 20)]
-struct Queued {
-    queue: Resource<Amqp>,
-}
-
-#[tokio::test]
-async fn an_opening_of_amqp_ends() {
-    let server = amqp::Amqp::start();
-    let (relay, variables) =
-        through("SHOP_QUEUE", &server.locator(), server.port, &server.authority);
-    let shop: Queued = attached(&variables).await;
-    let client = shop.queue.client().clone();
-    let call = move || {
-        let client = client.clone();
-        async move { client.create_channel().await.is_ok() }
-    };
-    closes(shop, &relay, Duration::from_secs(1), call).await;
-    server.assert_no_connection_of(amqp::USER);
-}
-
-#[derive(BackingServices)]
-#[services(prefix = "SHOP", deadline = 20)]
 struct Bus {
     bus: Resource<Nats>,
-}
-
-/// The driver reconnects by itself. Its attempt has `connect_timeout`.
-#[tokio::test]
-async fn a_reconnect_of_nats_ends() {
-    let server = nats::Nats::start();
-    let locator = format!("{}?connect_timeout={}", server.locator(), LIMIT.as_secs());
-    let (relay, variables) = through("SHOP_BUS", &locator, server.port, &server.authority);
-    let shop: Bus = attached(&variables).await;
-    let client = shop.bus.client().clone();
-    let call = move || {
-        let client = client.clone();
-        async move { client.flush().await.is_ok() }
-    };
-    closes(shop, &relay, Duration::from_secs(1), call).await;
-    server.assert_no_connection().await;
 }
 
 /// A bus to whose server nothing gets through any more.
@@ -468,28 +319,6 @@ struct Asked {
     rates: Resource<Https>,
 }
 
-/// A request that has begun is waited for.
-#[tokio::test]
-async fn a_request_of_https_is_waited_for() {
-    let server = https::Https::start();
-    let locator = format!("{}?response_timeout={}", server.locator(), LIMIT.as_millis());
-    let (relay, mut variables) = through("SHOP_RATES", &locator, server.port, &server.authority);
-    variables.push(("SHOP_RATES_USER".to_owned(), https::USER.to_owned()));
-    let shop: Asked = attached(&variables).await;
-    let client = shop.rates.client().clone();
-    let call = move || {
-        let client = client.clone();
-        async move {
-            match client.get("orders").send().await {
-                Ok(response) => response.text().await.is_ok(),
-                Err(_) => false,
-            }
-        }
-    };
-    closes(shop, &relay, 2 * LIMIT, call).await;
-    server.assert_no_connection().await;
-}
-
 /// The server says nothing, and the request has more time than detaching.
 #[tokio::test]
 async fn a_request_of_https_that_does_not_end_is_reported_and_opens_nothing() {
@@ -542,21 +371,6 @@ fn archive(server: &s3::S3) -> (Relay, Vec<(String, String)>) {
     variables.push(("SHOP_INVOICES_URL".to_owned(), locator));
     variables.push(("SHOP_INVOICES_USER".to_owned(), s3::USER.to_owned()));
     (relay, variables)
-}
-
-/// As for HTTPS. object_store repeats a request that failed: three times, after a pause.
-#[tokio::test]
-async fn a_request_of_s3_is_waited_for() {
-    let server = s3::S3::start();
-    let (relay, variables) = archive(&server);
-    let shop: Archive = attached(&variables).await;
-    let client = shop.invoices.client().clone();
-    let call = move || {
-        let client = client.clone();
-        async move { client.put(&Path::from("7.pdf"), vec![0x25].into()).await.is_ok() }
-    };
-    closes(shop, &relay, 4 * LIMIT, call).await;
-    server.server.assert_no_connection().await;
 }
 
 /// An upload in parts sends one request for each part.

@@ -26,6 +26,8 @@ pub enum Case {
     PlaintextOnly,
     /// A certificate with three days left: a warning.
     AboutToExpire,
+    /// After a break, connections lead to a server with another authority's certificate.
+    EveryConnection,
     /// A server that accepts connections and says nothing, and one that falls silent at any byte.
     Silent,
     /// A server whose bytes arrive one by one.
@@ -78,6 +80,7 @@ impl Case {
         Self::Tls11Only,
         Self::PlaintextOnly,
         Self::AboutToExpire,
+        Self::EveryConnection,
         Self::Silent,
         Self::Drip,
         Self::Flood,

@@ -14,7 +14,11 @@
 //! #     fn port(_: &()) -> u16 { 70 }
 //! #     fn account(_: &()) -> Variables { Variables::new("rediss://localhost") }
 //! #     fn administrator(_: &()) -> Option<Variables> { None }
-//! #     async fn work(_: &redis::aio::ConnectionManager) -> Result<(), String> { Ok(()) }
+//! #     async fn work(
+//! #         _: &<Self::Service as backing_services::Service>::Client,
+//! #     ) -> Result<(), String> {
+//! #         Ok(())
+//! #     }
 //! # }
 //! fn main() -> std::process::ExitCode {
 //!     suite::main([Suite::of::<Gopher>()])

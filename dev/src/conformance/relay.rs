@@ -2,7 +2,7 @@
 //! request, as a network does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +17,7 @@ use crate::conformance::hostile;
 pub struct Relay {
     /// The port that it listens on.
     pub port: u16,
+    target: Arc<AtomicU16>,
     flow: watch::Sender<Flow>,
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
@@ -46,6 +47,8 @@ impl Relay {
         let listener = hostile::listen();
         let port = listener.local_addr().expect("a port").port();
         let (flow, watched) = watch::channel(Flow::Open);
+        let target = Arc::new(AtomicU16::new(target));
+        let current = Arc::clone(&target);
         let (accepted, open) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (count, count_open) = (Arc::clone(&accepted), Arc::clone(&open));
         hostile::runtime().spawn(async move {
@@ -53,15 +56,20 @@ impl Relay {
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 count_open.fetch_add(1, Ordering::SeqCst);
-                let (open, relayed) =
-                    (Arc::clone(&count_open), relay(client, target, watched.clone()));
+                let relayed = relay(client, current.load(Ordering::SeqCst), watched.clone());
+                let open = Arc::clone(&count_open);
                 tokio::spawn(async move {
                     relayed.await;
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { port, flow, accepted, open }
+        Self { port, target, flow, accepted, open }
+    }
+
+    /// Leads new connections to another port.
+    pub fn lead_to(&self, target: u16) {
+        self.target.store(target, Ordering::SeqCst);
     }
 
     /// Changes the mode for every connection.

@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use backing_services_runtime::{AttachError, BackingServices, Environment, Resource, Service};
+use rustls::ServerConfig;
 
 use crate::conformance::attempt;
-use crate::conformance::hostile::Hostile;
+use crate::conformance::hostile::{Asking, Hostile};
 use crate::conformance::pki::{Authority, Leaf};
 use crate::conformance::relay::Relay;
 use crate::conformance::subject::{Setup, Subject, Variables};
@@ -105,13 +106,17 @@ impl<S: Subject> Stage<S> {
     /// A server with this certificate that says nothing under TLS, and the variables that lead to
     /// it.
     pub(crate) fn pretender(&self, leaf: &Leaf) -> (Hostile, Variables) {
-        let leaf = leaf.clone();
-        let pretender = Hostile::start(move |peer| {
-            let leaf = leaf.clone();
-            async move { Ok(Some(S::before_tls(peer).await?.encrypt(&leaf).await?)) }
-        });
+        let pretender = self.serve(Asking::Not.configuration(leaf, rustls::ALL_VERSIONS));
         let variables = self.at(pretender.port);
         (pretender, variables)
+    }
+
+    /// A server with this configuration that says nothing under TLS.
+    pub(crate) fn serve(&self, configuration: Arc<ServerConfig>) -> Hostile {
+        Hostile::start(move |peer| {
+            let configuration = Arc::clone(&configuration);
+            async move { Ok(Some(S::before_tls(peer).await?.encrypt_as(configuration).await?)) }
+        })
     }
 }
 

@@ -43,7 +43,7 @@ pub trait Subject: Send + Sync + 'static {
     const CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
     /// Parameters of the locator that limit the time of a call to [`PATIENCE`].
-    const LIMITS: &'static str = "connect_timeout=2";
+    const LIMITS: &'static str = "connect_timeout=4";
 
     /// Starts a server with an account that has the password
     /// [`PASSWORD`](crate::conformance::canary::PASSWORD), and few privileges.
@@ -82,7 +82,7 @@ pub trait Subject: Send + Sync + 'static {
 }
 
 /// The time of a call that opens a connection to a silent server, in the cases about closing.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A case that does not apply to a service.
 #[derive(Clone, Copy, Debug)]

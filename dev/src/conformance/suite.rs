@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -15,6 +17,9 @@ use crate::conformance::{cases, table};
 
 /// The number of cases that run at once, if `--test-threads` does not set it. Most of them wait.
 const THREADS: usize = 8;
+
+/// The limit for a case. Most take a second, and those that wait for limits take ten.
+const LONGEST: Duration = Duration::from_secs(180);
 
 type Run = Arc<dyn Fn(Case) + Send + Sync>;
 
@@ -45,9 +50,42 @@ impl Suite {
                 .enable_all()
                 .build()
                 .expect("a runtime");
-            runtime.block_on(cases::run(case, &stage));
+            let ended = runtime
+                .block_on(async { tokio::time::timeout(LONGEST, cases::run(case, &stage)).await });
+            runtime.shutdown_background();
+            assert!(ended.is_ok(), "the case has not ended within {LONGEST:?}");
         });
         Self { name, exceptions: S::EXCEPTIONS, run }
+    }
+
+    /// The text of the service's documentation, which states the reason of each exception.
+    ///
+    /// # Panics
+    /// If it lacks one.
+    #[must_use]
+    pub fn documented_in(self, text: &str) -> Self {
+        let words = |text: &str| {
+            let words = text.split_whitespace().filter(|word| *word != "//!" && *word != "///");
+            words.collect::<Vec<_>>().join(" ").to_lowercase()
+        };
+        let documented = words(text);
+        for Exception { case, reason } in self.exceptions {
+            let known = documented.contains(&words(reason));
+            assert!(known, "{}: its documentation lacks, about {case:?}: {reason}", self.name);
+        }
+        self
+    }
+
+    /// Runs one case.
+    ///
+    /// # Errors
+    /// The message of the failure.
+    pub fn run(&self, case: Case) -> Result<(), String> {
+        let run = AssertUnwindSafe(|| (self.run)(case));
+        std::panic::catch_unwind(run).map_err(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_default()
+        })
     }
 
     /// The exception that is about this case.

@@ -5,7 +5,10 @@
 //! rules, verified TLS with the resource's own authority or pin, credentials from a file, the
 //! deadline, reconnecting, the posture and the report. This crate only implements the protocol, and
 //! does not trust the server's data:
-//! <https://github.com/contribsys/faktory/blob/main/docs/protocol-specification.md>.
+//! <https://github.com/contribsys/faktory/blob/main/docs/protocol-specification.md>. Faktory has
+//! one password, and no accounts. A client certificate does not replace the password.
+//!
+//! `tests/conformance.rs` runs the suite of cases that the services of `backing-services` pass.
 //!
 //! ```no_run
 //! use backing_services::{BackingServices, Resource};

@@ -26,10 +26,11 @@ impl Subject for Jobs {
 
     const EXCEPTIONS: &'static [Exception] = &[
         Exception::new(Case::Administrator, "Faktory has one password, and no accounts"),
-        Exception::new(Case::ClientCertificateNotAskedFor, "Faktory logs in by its password alone"),
+        Exception::new(
+            Case::ClientCertificateNotAskedFor,
+            "a client certificate does not replace the password",
+        ),
     ];
-    // A server without TLS greets at once.
-    const PLAINTEXT: &'static [&'static str] = &["obsolete_tls"];
 
     fn start(setup: Setup) -> Result<Hostile, DevError> {
         let configuration = setup.leaf.map(|leaf| match setup.client_ca {
@@ -90,5 +91,5 @@ fn proof() -> String {
 }
 
 fn main() -> ExitCode {
-    suite::main([Suite::of::<Jobs>()])
+    suite::main([Suite::of::<Jobs>().documented_in(include_str!("../src/lib.rs"))])
 }

@@ -11,6 +11,7 @@ use crate::live::generation::{FieldContext, Handle, Lease, ResourceInner};
 use crate::live::reattach::Which;
 use crate::load::spec::ConnectionSpec;
 use crate::report::error::AttachError;
+use crate::report::finding::Failure;
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::service::Service;
@@ -116,10 +117,14 @@ impl<S: Service> Resource<S> {
     }
 
     /// Checks that the service still answers, within [`HEALTH_DEADLINE`](crate::manual::defaults).
+    /// A detached resource is not asked.
     ///
     /// # Errors
     /// [`Refusal`], with a message of this crate. A panic of the service's code is one, too.
     pub async fn health(&self) -> Result<(), Refusal> {
+        if self.handle().0.is_detached() {
+            return Err(Failure::detached().into());
+        }
         let generation = self.shared.current();
         // A service's own code. Its panic becomes an answer, because the caller itself answers a
         // probe.

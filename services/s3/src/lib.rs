@@ -28,7 +28,8 @@
 //!    prefix.
 //!
 //! Requests carry a signature (AWS Signature Version 4) and never the secret key. Other privileges
-//! of the account are not checked: S3 reports them only for actual requests.
+//! are not checked: S3 reports the privileges of an account only for actual requests. S3 has no
+//! login but by a key, so a client certificate never replaces it.
 //!
 //! # Sources that are not used
 //! Nothing is read from `AWS_*`, from a profile, or from a metadata service: the resource's pair of

@@ -20,13 +20,11 @@ impl Subject for Https {
     type Service = backing_services::Https;
     type Server = Server;
 
-    const EXCEPTIONS: &'static [Exception] = &[Exception::new(
-        Case::Administrator,
-        "an HTTP API has no common way to ask for the privileges of an account",
-    )];
+    const EXCEPTIONS: &'static [Exception] =
+        &[Exception::new(Case::Administrator, "HTTP does not report the account's privileges")];
     // A request that has begun is waited for.
-    const CLOSES_WITHIN: Duration = Duration::from_secs(4);
-    const LIMITS: &'static str = "connect_timeout=2&response_timeout=2000";
+    const CLOSES_WITHIN: Duration = Duration::from_secs(6);
+    const LIMITS: &'static str = "connect_timeout=4&response_timeout=4000";
 
     fn start(setup: Setup) -> Result<Server, DevError> {
         let Some(leaf) = setup.leaf else { return Ok(Server::Plain(plain_http())) };

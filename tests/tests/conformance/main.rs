@@ -17,6 +17,10 @@ use std::process::ExitCode;
 
 use backing_services_dev::conformance::{Suite, suite};
 
+const HTTPS: &str = include_str!("../../../services/https/src/lib.rs");
+const S3: &str = include_str!("../../../services/s3/src/lib.rs");
+const SMTP: &str = include_str!("../../../services/smtp/src/lib.rs");
+
 fn main() -> ExitCode {
     suite::main([
         Suite::of::<postgres::Postgres>(),
@@ -25,8 +29,8 @@ fn main() -> ExitCode {
         Suite::of::<redis::Redis>(),
         Suite::of::<amqp::Amqp>(),
         Suite::of::<nats::Nats>(),
-        Suite::of::<https::Https>(),
-        Suite::of::<s3::S3>(),
-        Suite::of::<smtp::Smtp>(),
+        Suite::of::<https::Https>().documented_in(HTTPS),
+        Suite::of::<s3::S3>().documented_in(S3),
+        Suite::of::<smtp::Smtp>().documented_in(SMTP),
     ])
 }

@@ -21,7 +21,7 @@ impl Subject for Postgres {
     const PLAINTEXT: &'static [&'static str] = PLAINTEXT;
     const WITHOUT_TLS: &'static str = WITHOUT_TLS;
     // sqlx gives no way to end an opening: it is waited for.
-    const CLOSES_WITHIN: std::time::Duration = std::time::Duration::from_secs(4);
+    const CLOSES_WITHIN: std::time::Duration = std::time::Duration::from_secs(6);
 
     fn start(setup: Setup) -> Result<Server, DevError> {
         Ok(start(setup))

@@ -27,11 +27,11 @@ impl Subject for S3 {
     const EXCEPTIONS: &'static [Exception] = &[
         Exception::new(
             Case::Administrator,
-            "the S3 protocol has no way to ask for the privileges of a key",
+            "S3 reports the privileges of an account only for actual requests",
         ),
         Exception::new(
             Case::ClientCertificateNotAskedFor,
-            "S3 knows no login but a key, so a client certificate is never the only proof",
+            "S3 has no login but by a key, so a client certificate never replaces it",
         ),
     ];
     // The handshake for the posture, and the probe.

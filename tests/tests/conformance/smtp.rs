@@ -24,7 +24,7 @@ impl Subject for Smtp {
 
     const EXCEPTIONS: &'static [Exception] = &[Exception::new(
         Case::Administrator,
-        "SMTP has no way to ask for the privileges of an account",
+        "SMTP reports neither the account's privileges nor the server's product",
     )];
 
     fn start(setup: Setup) -> Result<Server, DevError> {

@@ -8,6 +8,7 @@ use url::Url;
 use crate::conformance::attempt::problems;
 use crate::conformance::canary::WRONG_PASSWORD;
 use crate::conformance::cases::identity::assert_refused;
+use crate::conformance::hostile::Asking;
 use crate::conformance::journal;
 use crate::conformance::pki::{Authority, Leaf};
 use crate::conformance::stage::{self, Fixture as _, Patient, SOON, Stage, Waived, refused};
@@ -70,16 +71,28 @@ pub(super) async fn client_certificate<S: Subject>(stage: &Stage<S>) {
 }
 
 pub(super) async fn not_asked_for<S: Subject>(stage: &Stage<S>) {
-    let (pretender, variables) = stage.pretender(&stage.authority.server());
     let leaf = stage.authority.client("suite");
-    let mut variables = showing(variables.without("PASSWORD"), &leaf);
+    let mut variables = showing(stage.variables().without("PASSWORD"), &leaf);
     // The certificate names the user, unless the service needs a name beside it.
     if <S::Service as Service>::LOGIN != Login::UserAndPassword {
         let mut url = Url::parse(variables.get("URL").expect("a locator")).expect("a locator");
         url.set_username("").expect("a locator with a host");
         variables = variables.with("URL", url).without("USER");
     }
-    assert_refused::<S>(&pretender, &variables, "weak_authentication").await;
+    // A server that asks for a certificate of a kind that the client does not have is the same.
+    for version in rustls::ALL_VERSIONS {
+        for asking in [Asking::Not, Asking::ForRsa] {
+            let configuration = asking.configuration(&stage.authority.server(), &[version]);
+            let server = stage.serve(configuration);
+            let variables = variables.clone().at(S::port(stage.server()), server.port);
+            let error = assert_refused::<S>(&server, &variables, "weak_authentication").await;
+            let expected = match asking {
+                Asking::ForRsa => "takes no signature that the key in `SUITE_SUBJECT_CLIENT_KEY`",
+                _ => "did not ask for the client certificate",
+            };
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
 }
 
 fn showing(variables: Variables, leaf: &Leaf) -> Variables {

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use backing_services_runtime::posture::TrustPosture;
-use backing_services_runtime::{BackingServices as _, Service};
+use backing_services_runtime::{AttachError, BackingServices as _, Service};
 
 use crate::authority::{NAMES, SUBJECT};
 use crate::conformance::attempt::problems;
@@ -153,13 +153,19 @@ pub(super) async fn assert_refused<S: Subject>(
     pretender: &Hostile,
     variables: &Variables,
     rule: &str,
-) {
+) -> AttachError {
     let error = refused::<Patient<S::Service>>(variables, SOON).await;
     assert_eq!(problems(&error), [rule], "{error}");
     pretender.assert_all_closed().await;
-    let heard = pretender.heard();
-    assert!((1..=S::DIALS).contains(&heard.len()), "it is dialled, and there is no second try");
-    for heard in heard {
+    let dials = pretender.heard().len();
+    assert!((1..=S::DIALS).contains(&dials), "it is dialled, and there is no second try");
+    assert_nothing_was_sent(pretender, variables);
+    error
+}
+
+/// Nothing is sent under TLS, and none of the names and secrets before it.
+pub(super) fn assert_nothing_was_sent(pretender: &Hostile, variables: &Variables) {
+    for heard in pretender.heard() {
         assert!(heard.secret.is_empty(), "it was sent {} bytes", heard.secret.len());
         variables.assert_none_in(&heard.plain);
     }

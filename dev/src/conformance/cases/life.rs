@@ -106,8 +106,8 @@ pub(super) async fn detach_opening<S: Subject>(stage: &Stage<S>) {
     journal::assert_silent();
 }
 
-/// A call that has to open a connection, and waits for the server. An earlier call may fail, because
-/// it finds the connection broken.
+/// A call that has to open a connection, and waits for the server. An earlier call may fail,
+/// because it finds the connection broken.
 async fn opening<S: Subject>(
     relay: &Relay,
     client: &<S::Service as Service>::Client,

@@ -24,6 +24,7 @@ pub(crate) async fn run<S: Subject>(case: Case, stage: &Stage<S>) {
         Case::PlaintextOnly => identity::plaintext_only(stage).await,
         Case::AboutToExpire => identity::about_to_expire(stage).await,
         Case::Pin => identity::pin(stage).await,
+        Case::EveryConnection => network::every_connection(stage).await,
         Case::Silent => network::silent(stage).await,
         Case::Drip => network::drip(stage).await,
         Case::Flood => network::flood(stage).await,

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use backing_services_runtime::BackingServices as _;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::Refusal;
+use backing_services_runtime::{BackingServices as _, Resource};
 use tokio::time::Instant;
 
 use crate::conformance::attempt::problems;
 use crate::conformance::canary;
+use crate::conformance::cases::identity::assert_nothing_was_sent;
 use crate::conformance::hostile::{Hostile, Peer};
+use crate::conformance::pki::Authority;
 use crate::conformance::relay::Flow;
 use crate::conformance::stage::{self, Fixture as _, Hasty, LIMIT, Patient, SOON, Stage, refused};
 use crate::conformance::subject::Subject;
@@ -102,20 +104,49 @@ pub(super) async fn health<S: Subject>(stage: &Stage<S>) {
         let begin = Instant::now();
         let error = shop.subject().health().await.expect_err("it is away");
         canary::assert_error_silent(&error);
-        assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
         let Refusal::Failure(failure) = error else { panic!("{error}") };
         if flow == Flow::Silent {
             assert_eq!(failure.kind(), FailureKind::TimedOut);
         }
     }
     relay.set(Flow::Open);
+    comes_back::<S>(shop.subject()).await;
+    shop.detach().await;
+    relay.assert_all_closed().await;
+}
+
+pub(super) async fn every_connection<S: Subject>(stage: &Stage<S>) {
+    let (relay, variables) = stage.relayed();
+    let variables = variables.with_parameters(S::LIMITS);
+    let shop: Patient<S::Service> = stage::attach(&variables).await.unwrap();
+    let other = Authority::new("the suite's authority");
+    let (pretender, _) = stage.pretender(&other.server());
+    relay.lead_to(pretender.port);
+    relay.set(Flow::ForcedClose);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    relay.set(Flow::Open);
+    let begin = Instant::now();
+    while pretender.heard().is_empty() {
+        S::work(&shop.subject().client()).await.expect_err("it is not the server");
+        assert!(begin.elapsed() < 2 * SOON, "no call opens a connection");
+    }
+    S::work(&shop.subject().client()).await.expect_err("it is not the server");
+    shop.subject().health().await.expect_err("it is not the server");
+    assert_nothing_was_sent(&pretender, &variables);
+    relay.lead_to(S::port(stage.server()));
+    comes_back::<S>(shop.subject()).await;
+    shop.detach().await;
+    relay.assert_all_closed().await;
+}
+
+/// The client finds its server again.
+async fn comes_back<S: Subject>(subject: &Resource<S::Service>) {
     let back = async {
-        while shop.subject().health().await.is_err() {
+        while subject.health().await.is_err() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), back).await.expect("it comes back");
-    S::work(&shop.subject().client()).await.expect("a call works again");
-    shop.detach().await;
-    relay.assert_all_closed().await;
+    S::work(&subject.client()).await.expect("a call works again");
 }
