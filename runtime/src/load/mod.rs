@@ -559,6 +559,58 @@ mod tests {
         assert_eq!(asked, expected);
     }
 
+    #[test]
+    fn the_place_of_a_delay_is_the_field_whose_loading_has_started() {
+        let place = |begun, wanted: Option<&[&str]>| {
+            let wanted =
+                wanted.map(|wanted| wanted.iter().map(|path| (*path).to_owned()).collect());
+            let wanted: Option<Vec<String>> = wanted;
+            let progress = Progress(AtomicUsize::new(begun));
+            let (ordinal, place, fields) = progress.place(&MANIFEST, wanted.as_deref());
+            (ordinal, place.field, place.variable.unwrap_or_default(), fields)
+        };
+        let expect = |ordinal, field: &str, variable: &str, fields| {
+            (ordinal, field.to_owned(), variable.to_owned(), fields)
+        };
+        assert_eq!(place(0, None), expect(1, "orders", "SHOP_ORDERS_URL", 4));
+        assert_eq!(place(2, None), expect(2, "cache", "CACHE", 4));
+        assert_eq!(place(4, None), expect(4, "port", "SHOP_PORT_FILE", 4));
+        assert_eq!(place(5, None), expect(5, "", "", 4));
+        assert_eq!(place(1, Some(&["key", "cache"])), expect(1, "cache", "CACHE", 2));
+        assert_eq!(place(1, Some(&[])), expect(1, "", "", 0));
+    }
+
+    #[test]
+    fn fields_have_their_ordinals_and_places() {
+        let source = Environment::from_iter([
+            ("SHOP_ORDERS_URL", "gophers://ada@db.example.com/"),
+            ("SHOP_ORDERS_PASSWORD", "kX3-vR9_wQ1z"),
+            ("SHOP_KEY", "kX3-vR9_wQ1z"),
+            ("SHOP_PORT_FILE", "eighty"),
+        ]);
+        let read = read(&MANIFEST, &source, None, Keep::Everything, &Progress::default());
+        let items: Vec<_> = read
+            .loaded
+            .items
+            .iter()
+            .map(|item| (item.ordinal, &*item.place.field, item.place.variable.as_deref()))
+            .collect();
+        assert_eq!(
+            items,
+            [
+                (1, "orders", Some("SHOP_ORDERS_URL")),
+                (2, "cache", Some("CACHE")),
+                (3, "key", Some("SHOP_KEY"))
+            ]
+        );
+        assert!(matches!(read.loaded.items[1].content, Content::Absent));
+        let problems: Vec<_> =
+            read.loaded.problems.iter().map(|(ordinal, problem)| (*ordinal, problem)).collect();
+        let [(4, Problem::Finding(finding))] = problems[..] else { panic!("{}", problems.len()) };
+        assert_eq!((finding.field(), finding.rule()), ("port", &MALFORMED_VALUE));
+        assert_eq!(read.loaded.fields, 4);
+    }
+
     /// The report of a check, and the place and the fingerprint of each accepted field.
     fn everything(source: &dyn Source) -> (Option<String>, String) {
         let read = read(&MANIFEST, source, None, Keep::Everything, &Progress::default());

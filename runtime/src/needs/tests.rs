@@ -140,6 +140,12 @@ const INVALID: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn a_kind_has_its_name_and_its_privileges() {
+    assert_eq!((KINDS[1].name(), KINDS[1].privileges()[2]), ("TABLE", "LOCK TABLES"));
+    assert_eq!((KINDS[4].name(), KINDS[4].privileges()), ("KEY", &["READ"][..]));
+}
+
+#[test]
 fn invalid_texts_are_refused() {
     for (text, message) in INVALID {
         assert_eq!(read(text).unwrap_err(), format!("{message} [malformed_value]"), "{text}");
@@ -217,6 +223,8 @@ fn differences_are_named_with_their_statements() {
     assert!(finding.message().ends_with("SELECT ON t31\\u{1b}; and 8 more"), "{finding}");
     assert_eq!(finding.help(), "REVOKE ALL ON x;");
     assert_eq!(Finding::missing_privileges(&list).unwrap().message().matches("SELECT").count(), 40);
+    let finding = Finding::excess_privileges(&list[..32]).unwrap();
+    assert!(finding.message().ends_with("SELECT ON t31\\u{1b}"), "{finding}");
     assert!(Finding::excess_privileges(&[]).is_none());
     assert!(Finding::missing_privileges(&[]).is_none());
 }
