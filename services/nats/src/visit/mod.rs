@@ -515,6 +515,9 @@ fn silent(_: Failure) -> Failure {
 }
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 mod fuzz {
     use std::sync::LazyLock;
 
