@@ -344,14 +344,14 @@ mod tests {
             ),
             (text(994), Ok(true)),
             (text(995), Err("the server promised a reply that is larger than `max_reply` allows")),
-            (format!("*2\r\n{}{}", text(490), text(490)), Ok(true)),
+            (format!("*2\r\n{}{}", text(490), text(492)), Ok(true)),
             (
-                format!("*2\r\n{}{}", text(490), text(491)),
+                format!("*2\r\n{}{}", text(490), text(493)),
                 Err("the server promised a reply that is larger than `max_reply` allows"),
             ),
-            (format!("*{}\r\n", MOST_ELEMENTS - 1), Ok(false)),
+            ("*1048575\r\n".to_owned(), Ok(false)),
             (
-                format!("*{MOST_ELEMENTS}\r\n"),
+                "*1048576\r\n".to_owned(),
                 Err("the server promised more elements than a reply may have"),
             ),
             (format!("{}:1\r\n", "*1\r\n".repeat(DEEPEST)), Ok(true)),
@@ -359,11 +359,11 @@ mod tests {
             assert_eq!(verdict(reply.as_bytes()), expected, "{reply}");
         }
         let mut reader = ReplyLimits::new(u64::MAX);
-        reader.check(line(LONGEST_LINE + 1).as_bytes()).unwrap();
-        assert!(reader.check(line(LONGEST_LINE + 2).as_bytes()).is_err());
+        reader.check(line(64 * 1024 + 1).as_bytes()).unwrap();
+        assert!(reader.check(line(64 * 1024 + 2).as_bytes()).is_err());
         let of = |header: String| ReplyLimits::new(u64::MAX).check(header.as_bytes());
-        assert!(of(format!("!{LONGEST_LINE}\r\n")).is_ok());
-        assert!(of(format!("!{}\r\n", LONGEST_LINE + 1)).is_err());
+        assert!(of("!65536\r\n".to_owned()).is_ok());
+        assert!(of("!65537\r\n".to_owned()).is_err());
     }
 
     #[test]
