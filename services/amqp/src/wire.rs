@@ -126,8 +126,8 @@ pub(super) struct Wire<S = Stream> {
 }
 
 /// A server whose greeting was read.
-pub(super) struct Greeted {
-    pub(super) wire: Wire,
+pub(super) struct Greeted<S = Stream> {
+    pub(super) wire: Wire<S>,
     pub(super) abort_on_drop: AbortOnDrop,
     pub(super) why: CloseReason,
     pub(super) greeting: Greeting,
@@ -135,11 +135,11 @@ pub(super) struct Greeted {
 
 /// Sends the protocol header, and reads the server's greeting, before the server gets anything
 /// about us.
-pub(super) async fn greet(
-    mut stream: Stream,
+pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut stream: S,
     target: &Target,
     limits: Limits,
-) -> Result<Greeted, Refusal> {
+) -> Result<Greeted<S>, Refusal> {
     let broken =
         |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| Failure::closed().into());
     let spoken = async {
@@ -595,6 +595,34 @@ mod tests {
         assert_eq!(write(&mut wire, &PROTOCOL[3..]).await.unwrap(), 5);
         assert_eq!(read(&mut wire, 1).await.unwrap(), [0]);
         (wire, abort_on_drop)
+    }
+
+    #[test]
+    fn a_greeting_is_read_before_anything_is_told() {
+        let locator = "amqps://shop:lavender-bulb-98@mq.example.com/";
+        let target = backing_services_fuzz::target::<crate::Amqp>(locator).unwrap();
+        let greet = |said: Vec<u8>| {
+            let stream = tokio::io::join(io::Cursor::new(said), Vec::new());
+            let greeted = backing_services_fuzz::now(greet(stream, &target, LIMITS)).ok()?;
+            assert_eq!(greeted.wire.stream.unwrap().into_inner().1, PROTOCOL);
+            Some((greeted.greeting.product?, greeted.greeting.mechanisms.len()))
+        };
+        let start = |product: &str| {
+            let text = |text: &str| {
+                [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+            };
+            let properties = [b"\x07productS", &text(product)[..]].concat();
+            let length = u32::try_from(properties.len()).unwrap().to_be_bytes();
+            let arguments = [b"\0\x09", &length[..], &properties, &text("PLAIN")].concat();
+            frames::method_frame(0, (10, 10), &arguments)
+        };
+        assert_eq!(greet(start("RabbitMQ")), Some(("RabbitMQ".to_owned(), 1)));
+        let longest = "x".repeat(16 * 1024 - start("").len());
+        assert_eq!(greet(start(&longest)), Some((longest.clone(), 1)));
+        assert_eq!(greet(start(&format!("{longest}x"))), None);
+        assert_eq!(greet(start("lavender-bulb-98")), None, "our own secret");
+        assert_eq!(greet(b"AMQP\x00\x01\x00\x00".to_vec()), None, "another version");
+        assert_eq!(greet(start("RabbitMQ")[..20].to_vec()), None);
     }
 
     #[tokio::test]
