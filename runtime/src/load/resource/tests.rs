@@ -206,7 +206,7 @@ fn fetched_credentials_take_the_place_of_the_password() {
     let of_path = (&MALFORMED_VALUE, "ORDERS_URL".to_owned());
     let of_login = (&MISSING_CREDENTIALS, "ORDERS_URL".to_owned());
     let source = url("burrow://ada@menus/odd", Own).of("ORDERS", Tokens);
-    assert_eq!(loaded(&BURROW, &source).1, [of_path.clone()]);
+    assert_eq!(loaded(&BURROW, &source).1, std::slice::from_ref(&of_path));
     let store = Store(vec![
         ("ORDERS_URL", "burrow://ada@menus/odd", Own),
         ("ORDERS_PASSWORD", PASSWORD, Own),

@@ -846,6 +846,26 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_on_dates_counts_the_certificates_if_there_are_several() {
+        let messages = |ca: &str| {
+            let tls = Tls::new(Material { ca: Some(ca), client: None, pins: None });
+            let tls = tls.unwrap_or_else(|unusable| panic!("{}", unusable.message));
+            let later = SystemTime::UNIX_EPOCH + Duration::from_secs(5_000_000_000);
+            let findings = tls.dates("X_CA", later);
+            findings.iter().map(|finding| finding.message().to_owned()).collect::<Vec<_>>()
+        };
+        let authority = include_str!("fuzz/authority.pem");
+        assert_eq!(messages(authority), ["`X_CA` holds a certificate that has expired"]);
+        assert_eq!(
+            messages(&authority.repeat(2)),
+            [
+                "`X_CA` holds a certificate that has expired: number 1 of 2",
+                "`X_CA` holds a certificate that has expired: number 2 of 2"
+            ]
+        );
+    }
+
+    #[test]
     fn p256_may_come_first() {
         let names = |provider: Arc<CryptoProvider>| {
             provider.kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>()
