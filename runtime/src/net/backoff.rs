@@ -33,6 +33,7 @@ mod tests {
         let minutes = seconds(100);
         assert!(minutes.len() > 10, "{minutes:?}");
         assert!(minutes.iter().all(|length| (90_000..=100_000).contains(length)), "{minutes:?}");
+        assert_eq!(INTERVAL.as_secs(), 3_600);
         let shortest = seconds(0);
         assert!(shortest.iter().all(|length| (900..=1_000).contains(length)), "{shortest:?}");
     }

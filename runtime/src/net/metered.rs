@@ -186,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_yields_after_its_share_and_is_woken() {
         let (mut stream, mut polls, mut buffer) =
-            (Metered::new(Flood, Accepted::default()), 0, vec![0; 4 * AT_ONCE]);
+            (Metered::new(Flood, Accepted::default()), 0, vec![0; 4 * 64 * 1024]);
         let mut reading = std::pin::pin!(stream.read_exact(&mut buffer));
         std::future::poll_fn(|context| {
             polls += 1;

@@ -712,6 +712,7 @@ mod tests {
 
     #[test]
     fn what_ends_a_request_is_explained() {
+        assert_eq!(MAX_ANSWER >> 20, 16);
         assert_eq!(
             [Climbs.to_string(), TooMuch.to_string()],
             [
