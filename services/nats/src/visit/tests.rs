@@ -134,6 +134,21 @@ fn a_greeting_says_what_the_server_asks_for() {
     }
 }
 
+/// A server that asks for a certificate alone would not check a password.
+#[test]
+fn a_password_has_to_be_asked_for() {
+    for (greeting, with_password, by_certificate) in [
+        ("INFO {}", false, false),
+        (r#"INFO {"tls_verify":true}"#, false, true),
+        (r#"INFO {"auth_required":true}"#, true, true),
+        (r#"INFO {"auth_required":true,"tls_verify":true}"#, true, true),
+    ] {
+        let greeted = read_greeting(greeting.as_bytes()).unwrap();
+        assert_eq!(greeted.asks_who_we_are(false), with_password, "{greeting}");
+        assert_eq!(greeted.asks_who_we_are(true), by_certificate, "{greeting}");
+    }
+}
+
 #[test]
 fn a_login_ends_with_the_servers_word() {
     let log_in = |said: &str| {
