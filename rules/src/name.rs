@@ -341,6 +341,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_of_words_is_read_as_its_table_says() {
+        for (pairs, is_secret) in [(PAIRS_OF_SECRETS, true), (PUBLIC_PAIRS, false)] {
+            for (last, firsts) in pairs {
+                for first in *firsts {
+                    let name = std::format!("{first}_{last}");
+                    assert_eq!(suggests_secret(&name), is_secret, "{name}");
+                }
+            }
+        }
+        assert!(!suggests_secret("dbTokEn"), "an ending is one of a word, not of the name");
+    }
+
+    #[test]
     fn a_capital_begins_a_word_after_a_small_letter_or_before_one() {
         let words = |name: &'static str| {
             let mut last = Word::before(name.as_bytes(), name.len());

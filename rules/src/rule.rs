@@ -393,4 +393,12 @@ mod tests {
         }
         assert_eq!(look_up("Plaintext_Scheme"), None);
     }
+
+    #[test]
+    fn levels_and_phases_have_their_names() {
+        let levels = [Level::Warn, Level::Deny, Level::Forbid].map(Level::name);
+        assert_eq!(levels, ["warn", "deny", "forbid"]);
+        let phases = [Phase::Compile, Phase::Load, Phase::Attach, Phase::Watch].map(Phase::name);
+        assert_eq!(phases, ["compile", "load", "attach", "watch"]);
+    }
 }

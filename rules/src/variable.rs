@@ -68,6 +68,15 @@ mod tests {
         const LONGEST: &[u8] = &[b'A'; MAX_LENGTH + 1];
         let longest = core::str::from_utf8(LONGEST).unwrap();
         assert!(is_valid(&longest[1..]) && !is_valid(longest));
-        assert_eq!(base("_URL"), "_URL");
+        for (env, expected) in [
+            ("_URL", "_URL"),
+            ("A_URL", "A"),
+            ("DATABASE_URL", "DATABASE"),
+            ("DATABASE_URL_", "DATABASE_URL_"),
+            ("REDIS", "REDIS"),
+            ("", ""),
+        ] {
+            assert_eq!(base(env), expected, "{env}");
+        }
     }
 }

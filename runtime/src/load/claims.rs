@@ -114,5 +114,11 @@ mod tests {
         // A resource that reads variables of two earlier fields: the report names the first.
         assert_eq!(claims.claim("MAIL_URL", true, "relay"), taken("MAIL_USER", "mail_user"));
         assert_eq!(claims.claim("MAIL_CA_FILE", false, "ca"), taken("MAIL_CA", "relay"));
+        assert_eq!(claims.claim("X_HOST", false, "host"), None);
+        assert_eq!(claims.claim("X_PORT", false, "port"), None);
+        assert_eq!(claims.claim("X_URL", true, "x"), taken("X_HOST", "host"));
+        // Of several variables of one field, the first.
+        assert_eq!(claims.claim("Y_URL", true, "y"), None);
+        assert_eq!(claims.claim("Y_URL", true, "same"), taken("Y_URL", "y"));
     }
 }

@@ -44,9 +44,10 @@ const SHIPPED: &[(&str, &str)] = &[
 const WELL_KNOWN: &[&str] = &[
     "123456789012", "1234567890123", "passwordpassword", "password12345", "password123456",
     "password1234", "qwertyuiop123", "qwertyuiopasdf", "administrator", "mysecretpassword",
-    "my-secret-password", "supersecretpassword", "supersecret123", "correcthorsebatterystaple",
-    "correct horse battery staple", "letmeinletmein", "iloveyou1234", "trustno1trustno1",
-    "secretsecret", "verysecretpassword", "postgrespassword", "redispassword", "rabbitmqpassword",
+    "my-secret-pw", "my-secret-password", "supersecretpassword", "supersecret123",
+    "correcthorsebatterystaple", "correct horse battery staple", "letmeinletmein", "iloveyou1234",
+    "trustno1trustno1", "secretsecret", "verysecretpassword", "postgrespassword", "redispassword",
+    "rabbitmqpassword",
 ];
 
 /// Placeholder texts of values that were never filled in.
@@ -228,5 +229,36 @@ mod tests {
             }
         }
         assert_eq!(rule_of(Some("shop"), "motdepassé-æøå"), None);
+        assert_eq!(rule_of(Some("postgres"), "kX3-vR9_wQ1z"), None);
+    }
+
+    #[test]
+    fn a_shipped_password_is_weak_for_every_other_account() {
+        for (user, password) in SHIPPED {
+            for (user, rule) in [(*user, &DEFAULT_CREDENTIALS), ("shop", &WEAK_PASSWORD)] {
+                let finding = check_password(Some(user), &(*password).into(), "X_PASSWORD");
+                assert_eq!(finding.unwrap().rule(), rule, "{user} {password}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_placeholder_has_something_between_its_marks() {
+        for text in
+            ["${A}", " {{ a }} ", "__A__", "$(pass db)", "<a>", "%%A%%", "VAULT:a", "Null", "ref+a"]
+        {
+            assert!(placeholder(text).is_some(), "{text}");
+            let value = Value {
+                text: text.into(),
+                variable: "SHOP_KEY".to_owned(),
+                is_of_this_machine: true,
+            };
+            let finding = check_secret(&value).unwrap();
+            assert_eq!(finding.rule(), &PLACEHOLDER_VALUE);
+            assert_eq!(finding.variable(), Some("SHOP_KEY"));
+        }
+        for text in ["${}", "____", "<>", "${a", "a}", "<a", "a>", "a__", "__a", "vault", "nulls"] {
+            assert_eq!(placeholder(text), None, "{text}");
+        }
     }
 }

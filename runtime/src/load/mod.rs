@@ -413,7 +413,7 @@ fn secret(
     if let Some(value) = &value {
         findings.extend(credentials::check_secret(value));
     }
-    if value.is_none() && (!entry.optional || is_explained(findings)) {
+    if value.is_none() && is_explained(findings) {
         return None;
     }
     let read = (entry.read)(value.as_ref().map(|value| value.text.expose_secret()));
@@ -468,8 +468,11 @@ fn setting(
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::fmt::{self, Write as _};
     use std::hash::{BuildHasher as _, RandomState};
     use std::sync::{LazyLock, Mutex};
+
+    use backing_services_rules::rule::{STATIC_MOUNT, SUPERUSER_ACCOUNT};
 
     use super::*;
     use crate::declare::manifest::Field;
@@ -481,7 +484,9 @@ mod tests {
     use crate::rules::Scheme;
     use crate::service::target::{Attempt, Target};
     use crate::service::{Attachment, Service};
-    use crate::source::{Environment, Sources, Unreadable, Value as SourceValue, WithCredentials};
+    use crate::source::{
+        Environment, Notice, Sources, Unreadable, Value as SourceValue, WithCredentials,
+    };
 
     struct Gophers;
 
@@ -557,6 +562,197 @@ mod tests {
         let mut expected: Vec<_> = groups.iter().flat_map(Group::variables).collect();
         expected.sort();
         assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn the_place_of_a_delay_is_the_field_whose_loading_has_started() {
+        let place = |begun, wanted: Option<&[&str]>| {
+            let wanted =
+                wanted.map(|wanted| wanted.iter().map(|path| (*path).to_owned()).collect());
+            let wanted: Option<Vec<String>> = wanted;
+            let progress = Progress(AtomicUsize::new(begun));
+            let (ordinal, place, fields) = progress.place(&MANIFEST, wanted.as_deref());
+            (ordinal, place.field, place.variable.unwrap_or_default(), fields)
+        };
+        let expect = |ordinal, field: &str, variable: &str, fields| {
+            (ordinal, field.to_owned(), variable.to_owned(), fields)
+        };
+        assert_eq!(place(0, None), expect(1, "orders", "SHOP_ORDERS_URL", 4));
+        assert_eq!(place(2, None), expect(2, "cache", "CACHE", 4));
+        assert_eq!(place(4, None), expect(4, "port", "SHOP_PORT_FILE", 4));
+        assert_eq!(place(5, None), expect(5, "", "", 4));
+        assert_eq!(place(1, Some(&["key", "cache"])), expect(1, "cache", "CACHE", 2));
+        assert_eq!(place(1, Some(&[])), expect(1, "", "", 0));
+    }
+
+    #[test]
+    fn fields_have_their_ordinals_and_places() {
+        let source = Environment::from_iter([
+            ("SHOP_ORDERS_URL", "gophers://ada@db.example.com/"),
+            ("SHOP_ORDERS_PASSWORD", "kX3-vR9_wQ1z"),
+            ("SHOP_KEY", "kX3-vR9_wQ1z"),
+            ("SHOP_PORT_FILE", "eighty"),
+        ]);
+        let read = read(&MANIFEST, &source, None, Keep::Everything, &Progress::default());
+        let items: Vec<_> = read
+            .loaded
+            .items
+            .iter()
+            .map(|item| (item.ordinal, &*item.place.field, item.place.variable.as_deref()))
+            .collect();
+        assert_eq!(
+            items,
+            [
+                (1, "orders", Some("SHOP_ORDERS_URL")),
+                (2, "cache", Some("CACHE")),
+                (3, "key", Some("SHOP_KEY"))
+            ]
+        );
+        assert!(matches!(read.loaded.items[1].content, Content::Absent));
+        let problems: Vec<_> =
+            read.loaded.problems.iter().map(|(ordinal, problem)| (*ordinal, problem)).collect();
+        let [(4, Problem::Finding(finding))] = problems[..] else { panic!("{}", problems.len()) };
+        assert_eq!((finding.field(), finding.rule()), ("port", &MALFORMED_VALUE));
+        assert_eq!(read.loaded.fields, 4);
+    }
+
+    /// Records the message and the fields of each event.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<String>>>);
+
+    impl tracing::Subscriber for Log {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            let mut text = event.metadata().level().to_string();
+            event.record(&mut |field: &tracing::field::Field, value: &dyn fmt::Debug| {
+                // Writing to a `String` does not fail.
+                let _ = write!(text, " {field}={value:?}");
+            });
+            self.0.lock().unwrap().push(text);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn what_does_not_end_the_attempt_is_logged() {
+        static WAIVERS: &[Waiver] = &[
+            Waiver::new("superuser_account", "one account", Some("2027-03-01")),
+            Waiver::new("weak_password", "a test", None).debug_only(),
+        ];
+        let mut waived = Finding::new(&SUPERUSER_ACCOUNT, "the account is one").at("orders", "X");
+        waived.waive("one account");
+        let warning = Finding::new(&STATIC_MOUNT, "the file is a mount").at("cache", "Y");
+        let log = Log::default();
+        tracing::subscriber::with_default(log.clone(), || {
+            report_warnings(&[waived, warning].map(Problem::Finding));
+            waiver::report(&[]);
+            waiver::report(&[("orders".to_owned(), &WAIVERS[0]), ("key".to_owned(), &WAIVERS[1])]);
+        });
+        assert_eq!(
+            *log.0.lock().unwrap(),
+            [
+                "WARN message=waived: the account is one field=\"orders\" variable=\"X\" \
+                 rule=\"superuser_account\" reason=\"one account\"",
+                "WARN message=the file is a mount field=\"cache\" variable=\"Y\" \
+                 rule=\"static_mount\"",
+                "WARN message=rules are waived: orders: superuser_account (one account, until \
+                 2027-03-01); key: weak_password (a test, in debug builds only) waivers=2",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_optional_secret_may_be_absent() {
+        let source = Environment::from_iter([
+            ("SHOP_ORDERS_URL", "gophers://ada@db.example.com/"),
+            ("SHOP_ORDERS_PASSWORD", "kX3-vR9_wQ1z"),
+        ]);
+        let loaded = read(&MANIFEST, &source, None, Keep::Everything, &Progress::default()).loaded;
+        assert_eq!((loaded.items.len(), loaded.problems.len()), (4, 0));
+        assert_eq!(loaded.items[0].place.origin.as_deref(), Some("the environment"));
+        assert_eq!(loaded.items[2].place.origin, None);
+    }
+
+    #[test]
+    fn a_fingerprint_changes_with_the_values_and_not_with_their_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "kX3-vR9_wQ1z").unwrap();
+        let of = |variable: &str, value: &str| {
+            let variables = [
+                ("SHOP_ORDERS_URL", "gophers://ada@db.example.com/"),
+                ("SHOP_ORDERS_PASSWORD", "kX3-vR9_wQ1z"),
+                (variable, value),
+            ];
+            let source = Environment::from_iter(variables);
+            let read = read(&MANIFEST, &source, None, Keep::Everything, &Progress::default());
+            (read.values, read.files)
+        };
+        let key = of("SHOP_KEY", "kX3-vR9_wQ1z");
+        assert!(key == of("SHOP_KEY", "kX3-vR9_wQ1z") && key.1.is_empty());
+        assert!(key.0 != of("SHOP_KEY", "another-83-text").0);
+        let of_file = of("SHOP_KEY_FILE", file.to_str().unwrap());
+        assert!(key.0 == of_file.0);
+        assert_eq!(of_file.1, [file]);
+    }
+
+    /// A source with a value whose file every user can read.
+    struct Readable;
+
+    impl Source for Readable {
+        fn name(&self) -> Cow<'_, str> {
+            "the folder".into()
+        }
+
+        fn get(&self, variable: &str) -> Result<Option<SourceValue>, Unreadable> {
+            let texts = [
+                ("SHOP_ORDERS_URL", "gophers://ada@db.example.com/"),
+                ("SHOP_ORDERS_PASSWORD", "kX3-vR9_wQ1z"),
+                ("SHOP_PORT_FILE", "8080"),
+            ];
+            let found = texts.iter().find(|(name, _)| *name == variable);
+            let value = |text| SourceValue::new(text, "the folder").of_this_machine();
+            Ok(found.map(|(_, text)| value(*text).with_notices([Notice::OthersRead])))
+        }
+    }
+
+    #[test]
+    fn every_user_may_read_the_file_of_a_public_value() {
+        let read = read(&MANIFEST, &Readable, None, Keep::Everything, &Progress::default());
+        let findings = read.loaded.problems.iter().map(|(_, problem)| match problem {
+            Problem::Finding(finding) => {
+                assert_eq!(finding.rule().name, "readable_secret_file");
+                finding.variable().unwrap_or_default()
+            }
+            _ => "a failure",
+        });
+        assert_eq!(findings.collect::<Vec<_>>(), ["SHOP_ORDERS_URL", "SHOP_ORDERS_PASSWORD"]);
+        assert!(!read.loaded.is_denied());
+    }
+
+    #[test]
+    fn two_variables_that_exclude_each_other_are_named_with_places_that_differ() {
+        let both = |one, other| {
+            let mut reader = ValueReader::new(&Readable);
+            reader.origins = vec![("X_URL".to_owned(), one), ("X_HOST".to_owned(), other)];
+            reader.both("X_URL", "X_HOST")
+        };
+        assert_eq!(both("a".into(), "a".into()), "`X_URL` and `X_HOST` are both set");
+        assert_eq!(both("a".into(), "b".into()), "`X_URL` is in a, and `X_HOST` in b");
     }
 
     /// The report of a check, and the place and the fingerprint of each accepted field.

@@ -62,7 +62,7 @@ pub(crate) struct ValueReader<'a> {
     /// The provider of the resource's credentials, if they are fetched.
     credentials: Option<AnyCredentials>,
     /// Each variable that was asked for and found, and its place.
-    origins: Vec<(String, Cow<'static, str>)>,
+    pub(super) origins: Vec<(String, Cow<'static, str>)>,
     /// The files that `NAME_FILE` variables named.
     files: Vec<PathBuf>,
     /// The space for a variable's name.

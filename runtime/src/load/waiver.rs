@@ -135,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn a_waiver_is_about_what_its_own_rule_denies() {
+        let last = Date::parse("2027-03-01").unwrap();
+        assert_eq!(reason(WAIVERS, "superuser_account", last), Some("one account"));
+        assert_eq!(reason(WAIVERS, "plaintext_scheme", last), None);
+        let after = Date::parse("2027-03-02").unwrap();
+        assert_eq!(reason(WAIVERS, "superuser_account", after), None);
+        let mut warning = [Finding::new(&SUPERUSER_ACCOUNT, "is one").into_warning()];
+        apply(&mut warning, WAIVERS, last);
+        assert_eq!(warning[0].waived_because(), None);
+    }
+
+    #[test]
     fn a_waiver_ends_after_its_last_day() {
         assert_eq!(covered("2026-11-23"), (true, vec![]));
         assert_eq!(
@@ -154,7 +166,7 @@ mod tests {
         };
         assert_eq!(covered(&days_before(32)), (true, vec![]));
         assert_eq!(covered(&days_before(31)).1.len(), 1);
-        assert_eq!(covered("2027-03-01").1.len(), 1);
+        assert_eq!(covered("2027-03-01").1, covered("2027-02-01").1, "it ends, and has not ended");
         assert!(covered("2027-03-01").0);
         assert_eq!(
             covered("2027-03-02"),

@@ -104,3 +104,19 @@ pub(crate) enum ParameterValue {
     Choice(&'static [&'static str]),
     Refused(&'static str),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_has_its_own_name_or_the_one_that_the_runtime_adds() {
+        assert_eq!(Parameter::tls("sslmode").name(), "sslmode");
+        for (one, other) in [("", ""), ("a", "a"), ("connect_timeout", "connect_timeout")] {
+            assert!(is_same(one, other), "{one} {other}");
+        }
+        for (one, other) in [("", "a"), ("a", "b"), ("ab", "a"), ("ab", "ac"), ("ba", "ca")] {
+            assert!(!is_same(one, other) && !is_same(other, one), "{one} {other}");
+        }
+    }
+}

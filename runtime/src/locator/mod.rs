@@ -287,9 +287,7 @@ impl Parser<'_> {
         if wants_plaintext {
             self.plaintext(scheme, host.as_ref());
         }
-        // A plain locator with a host can be read in one way only. A test checks that against
-        // `url`.
-        if embedded || !self.is_plain || scheme.is("file") {
+        if self.has_other_readings(scheme) {
             self.cross_check(&host)?;
         }
         let transport = if wants_plaintext { Transport::Plaintext } else { scheme.transport() };
@@ -631,10 +629,9 @@ impl Parser<'_> {
 
     fn host_and_port(&mut self, text: &str, scheme: Scheme) -> Option<(Host, u16)> {
         // The bracket of an IPv6 address ends before its port.
-        let (host, port) = match (text.rfind(']'), text.rfind(':')) {
-            (Some(bracket), Some(colon)) if colon < bracket => (text, None),
-            (_, Some(colon)) => (&text[..colon], Some(&text[colon + 1..])),
-            (_, None) => (text, None),
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (text, None),
         };
         let port = match port {
             None if scheme.port() == 0 => {
@@ -909,6 +906,12 @@ impl Parser<'_> {
             format!("remove it; there are {}", names.join(", "))
         };
         self.find(Finding::new(&UNKNOWN_PARAMETER, message).with_help(help));
+    }
+
+    /// True unless there is one way to read the locator: it is plain, and has a host. A test checks
+    /// that against `url`.
+    fn has_other_readings(&self, scheme: Scheme) -> bool {
+        !self.is_plain || scheme.transport() == Transport::Embedded || scheme.is("file")
     }
 
     /// Compares this parser's host with the one that `url` reads. If both disagreed, an attacker

@@ -75,6 +75,11 @@ fn every_part_is_read() {
     assert_eq!(locator.number("max_connections"), Some(7));
     assert_eq!(locator.parameter("application_name"), Some("shop"));
     assert_eq!(locator.parameter("sslmode"), None, "it has no effect");
+    assert_eq!(
+        accepted("postgres://ada@db?application_name=my%20shop", &POSTGRES)
+            .parameter("application_name"),
+        Some("my shop")
+    );
     assert!(warnings.is_empty());
     assert_eq!(locator.to_string(), "postgres://db.example.com:6432/shop");
     assert_eq!(format!("{locator:?}"), "Locator(postgres://db.example.com:6432/shop)");
@@ -92,6 +97,8 @@ fn a_path_that_may_be_a_secret_is_not_shown() {
     assert_eq!(format!("{locator:?}"), "Locator(https://hooks.example.com:443/)");
     let secret: Vec<_> = locator.secret_paths().collect();
     assert_eq!(secret, ["services/T024BE7LD/B7/crocusbulbcrocusbulb24", "crocusbulbcrocusbulb24"]);
+    let locator = accepted("https://hooks.example.com/crocusbulbcrocusbulb24", &webhooks);
+    assert_eq!(locator.secret_paths().collect::<Vec<_>>(), ["crocusbulbcrocusbulb24"]);
     assert_eq!(
         accepted("https://example.com/v2/shop", &webhooks).secret_paths().count(),
         0,
@@ -120,6 +127,9 @@ fn omitted_parts_have_their_defaults() {
     assert_eq!(accepted("https://example.com:443", &HTTPS).port(), 443);
     assert_eq!(accepted("sqlite:///var/lib/a%20b.db?mode=ro", &SQLITE).path(), "/var/lib/a b.db");
     assert_eq!(accepted("sqlite:/var/lib/a.db", &SQLITE).host(), None);
+    const PORTLESS: Dialect = Dialect { schemes: &[Scheme::tls("own")], ..REDIS };
+    assert_eq!(accepted("own://:secret@db:1", &PORTLESS).port(), 1);
+    assert_eq!(refused("own://:secret@db", &PORTLESS), ["malformed_locator"]);
 }
 
 #[test]
@@ -253,12 +263,15 @@ fn malformed_locators_are_refused() {
         "postgres://ada:%zz@db/d",
         "postgres://ada:%ff@db/d",
         "postgres://ada:50%@db/d",
+        "postgres://ada:a%C2%85b@db/d",
+        "postgres://ada@db/a%E2%80%8Bb",
         "postgres://ada@db/d?flag",
         "postgres://ada@db/d?max_connections=0",
         "postgres://ada@db/d?max_connections=+1",
         "postgres://ada@db/d?max_connections=101",
         "postgres://ada@db/d?application_name=",
         "postgres://ada@db/d?application_name=ninechars",
+        "postgres://ada@db/d?application_name=caf%C3%A9",
         "postgres://ada@db/d?mode=rwx",
     ] {
         let rules = refused(text, &POSTGRES);
@@ -268,10 +281,9 @@ fn malformed_locators_are_refused() {
         );
         assert!(rules.contains(&"malformed_locator"), "{text:?}: {rules:?}");
     }
-    assert_eq!(
-        refused(&format!("postgres://ada@db/{}", "d".repeat(MAX_LENGTH)), &POSTGRES),
-        ["malformed_locator"]
-    );
+    let of_length = |length: usize| format!("postgres://ada@db/{}", "d".repeat(length - 18));
+    assert_eq!(accepted(&of_length(8192), &POSTGRES).path().len(), 8192 - 18);
+    assert_eq!(refused(&of_length(8193), &POSTGRES), ["malformed_locator"]);
     assert_eq!(refused("https://ada@example.com", &HTTPS), ["malformed_locator"]);
     assert_eq!(refused("https://example.com/path", &HTTPS), ["malformed_locator"]);
     for text in [
@@ -300,6 +312,7 @@ fn schemes_and_parameters_violate_their_rules() {
         ("postgres://ada@db/d?max_conections=7", &POSTGRES, "unknown_parameter"),
         ("postgres://ada@db/d?options=-c%20role=x", &POSTGRES, "unknown_parameter"),
         ("rediss://:p@db?sslmode=require", &REDIS, "unknown_parameter"),
+        ("rediss://:p@db?sslmode=disable", &REDIS, "plaintext_scheme"),
     ] {
         assert_eq!(refused(text, dialect), [rule], "{text}");
     }
@@ -397,6 +410,61 @@ fn another_host_than_the_one_that_url_reads_is_refused() {
         assert_eq!(findings.len(), 1, "{text}");
         assert_eq!(findings[0].rule(), &AMBIGUOUS_LOCATOR, "{text}");
     }
+}
+
+#[test]
+fn a_locator_has_other_readings_unless_it_is_plain_and_has_a_host() {
+    for (is_plain, scheme, expected) in [
+        (true, Scheme::upgraded("postgres"), false),
+        (false, Scheme::upgraded("postgres"), true),
+        (true, Scheme::embedded("sqlite"), true),
+        (true, Scheme::embedded("file"), true),
+        (true, Scheme::tls("file"), true),
+    ] {
+        let parser = Parser { text: "", is_plain, dialect: &POSTGRES, findings: &mut Vec::new() };
+        assert_eq!(parser.has_other_readings(scheme), expected, "{is_plain} {scheme:?}");
+    }
+    const PLAIN: &str = "!$&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_\
+                         abcdefghijklmnopqrstuvwxyz~";
+    assert!(is_plain(PLAIN));
+    for c in ('\0'..='\u{ff}').filter(|c| !PLAIN.contains(*c)) {
+        assert!(!is_plain(&format!("a{c}a")), "{c:?}");
+    }
+}
+
+/// The help is what an operator copies.
+#[test]
+fn the_help_shows_a_locator_that_the_service_accepts() {
+    let optional = Dialect { login: Login::Optional, ..REDIS };
+    for (dialect, example) in [
+        (&POSTGRES, "write it as `postgres://user:password@host:5432/path`"),
+        (&REDIS, "write it as `rediss://user:password@host:6379/path`"),
+        (&optional, "write it as `rediss://host:6379/path`"),
+        (&HTTPS, "write it as `https://host:443`"),
+        (&SQLITE, "write it as `sqlite:///path/to/file`"),
+    ] {
+        let findings = parse("", dialect).err().unwrap();
+        assert_eq!(findings[0].help(), example);
+        let text = example.trim_start_matches("write it as `").trim_end_matches('`');
+        accepted(text, dialect);
+    }
+    for (dialect, help) in [
+        (&POSTGRES, "this service accepts `postgres` or `postgresql`"),
+        (&REDIS, "this service accepts `rediss`"),
+    ] {
+        assert_eq!(parse("gopher://db", dialect).err().unwrap()[0].help(), help);
+    }
+    let here = Host::Name("localhost".to_owned());
+    let there = Host::Name("db".to_owned());
+    assert_eq!(there.help_without_tls("use TLS", "`?tls=0`"), "use TLS");
+    assert_eq!(
+        here.help_without_tls("use TLS", "`?tls=0`"),
+        if cfg!(debug_assertions) {
+            "use TLS; for a server on this machine, a debug build also accepts `?tls=0`"
+        } else {
+            "use TLS"
+        }
+    );
 }
 
 #[test]

@@ -61,6 +61,7 @@ const INVALID: &[(&str, &str)] = &[
         "`DANCE` is not a privilege of Shop on a TABLE: there are `SELECT`, `INSERT`, `LOCK \
              TABLES`",
     ),
+    ("SLCT ON orders", "`SLCT` is not a privilege of Shop on a TABLE: write `SELECT`"),
     ("PNG", "`PNG` is not a privilege of Shop: write `PING`"),
     (
         "INSERT ON TABLES OF shop.*",
@@ -112,6 +113,12 @@ const INVALID: &[(&str, &str)] = &[
         "`*` is no TABLE: write a name, or one between quotation marks if it has blanks or \
              capitals",
     ),
+    (
+        "SELECT ON \"a\tb\"",
+        "`\"a\tb\"` is no TABLE: write a name, or one between quotation marks if it has blanks or \
+             capitals",
+    ),
+    ("SELECT ((id) ON a", "`((id) ON a`: a quotation mark or a parenthesis has no partner"),
     ("SELECT ON \"a", "`\"a`: a quotation mark or a parenthesis has no partner"),
     ("SELECT ON a)", "`)`: a quotation mark or a parenthesis has no partner"),
     (
@@ -132,12 +139,23 @@ const INVALID: &[(&str, &str)] = &[
         "`settle` is no FUNCTION: write its name and the types of its arguments, `settle(int)`",
     ),
     (
+        "EXECUTE ON FUNCTION settle(int-1)",
+        "`settle(int-1)` is no FUNCTION: write its name and the types of its arguments, \
+             `settle(int)`",
+    ),
+    (
         "EXECUTE ON FUNCTION settle(int'); DROP)",
         "`'); DROP)`: a quotation mark or a parenthesis has no partner",
     ),
     ("READ ON KEY a b", "`a b` is no KEY: write it without blanks, or between apostrophes"),
     ("READ ON KEY \u{e4}", "`\u{e4}` is no KEY: write it without blanks, or between apostrophes"),
 ];
+
+#[test]
+fn a_kind_has_its_name_and_its_privileges() {
+    assert_eq!((KINDS[1].name(), KINDS[1].privileges()[2]), ("TABLE", "LOCK TABLES"));
+    assert_eq!((KINDS[4].name(), KINDS[4].privileges()), ("KEY", &["READ"][..]));
+}
 
 #[test]
 fn invalid_texts_are_refused() {
@@ -150,6 +168,19 @@ fn invalid_texts_are_refused() {
             .unwrap_err()
             .starts_with("`SELECT` does not say on what")
     );
+}
+
+#[test]
+fn the_first_of_the_nearest_privileges_is_suggested_and_a_long_list_is_cut() {
+    const LONG: &str = "A PRIVILEGE WITH A NAME THAT HAS FIFTY CHARACTERS";
+    const KINDS: &[Grantable] = &[
+        Grantable::new("KEY", &["READ", "LEAD"], Names::Patterns),
+        Grantable::new("LOCK", &[LONG; 16], Names::Patterns),
+    ];
+    let wrong = |text| Needs::parse(text, "Shop", KINDS).unwrap_err();
+    assert!(wrong("EAD ON KEY a").contains(": write `READ`"));
+    let cut = wrong("x ON LOCK a");
+    assert!(cut.len() == 512 && cut.starts_with("`x` is not a privilege"), "{cut}");
 }
 
 #[test]
@@ -217,6 +248,8 @@ fn differences_are_named_with_their_statements() {
     assert!(finding.message().ends_with("SELECT ON t31\\u{1b}; and 8 more"), "{finding}");
     assert_eq!(finding.help(), "REVOKE ALL ON x;");
     assert_eq!(Finding::missing_privileges(&list).unwrap().message().matches("SELECT").count(), 40);
+    let finding = Finding::excess_privileges(&list[..32]).unwrap();
+    assert!(finding.message().ends_with("SELECT ON t31\\u{1b}"), "{finding}");
     assert!(Finding::excess_privileges(&[]).is_none());
     assert!(Finding::missing_privileges(&[]).is_none());
 }

@@ -129,7 +129,8 @@ fn carried(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
 }
 
 fn ipv4(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Ipv4Addr::new(a, b, c, d)
 }
 
 /// The kind of a forbidden IPv4 address in the block for translation inside a network,
@@ -243,6 +244,7 @@ mod tests {
         "2002:a9fe:a9fe::1",
         "2002:f000:1::1",
         "2001:0:1:2:3:4:5601:5601",
+        "2001:0:a00:1:0:0:9b9b:9b37",
         "2001:0:a9fe:a9fe:0:0:f5ff:fffe",
         "2001:db8::5efe:169.254.169.254",
         "2001:db8::200:5efe:100.100.100.200",
@@ -259,6 +261,9 @@ mod tests {
         "64:ff9b:1:a83f:81:1000::",
         "64:ff9b:1::100.100.100.200",
         "64:ff9b:1:fffe::240.0.0.1",
+        // At /96 only: with 10.0.0.1 where /48 would have it, and with bits in the ninth byte.
+        "64:ff9b:1:a00:0:100:240.0.0.1",
+        "64:ff9b:1:0:100:0:240.0.0.1",
         "64:ff9b:1:e000:0:100::",
         "64:ff9b:1::",
         "64:ff9b:1::1",
@@ -346,6 +351,40 @@ mod tests {
             let findings = check_host(&Host::Name((*name).to_owned()), &[]);
             assert_eq!(findings.len(), 1, "{name}");
         }
+    }
+
+    #[test]
+    fn a_finding_names_the_kind_of_the_address() {
+        for (address, kind) in [
+            ("169.254.169.254", "a link-local address, such as a cloud's metadata service has"),
+            ("168.63.129.16", "the metadata service of a cloud"),
+            ("0.0.0.0", "an unspecified address"),
+            ("224.0.0.1", "a multicast address"),
+            ("255.255.255.255", "the broadcast address"),
+            ("255.255.255.254", "a reserved address"),
+            ("fe80::1", "a link-local address"),
+            ("fec0::1", "a site-local address"),
+            ("ff02::1", "a multicast address"),
+        ] {
+            assert_eq!(forbidden(address.parse().unwrap()), Some(kind), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_to_be_listed_if_the_field_lists_hosts() {
+        let host = Host::Name("db.example.com".to_owned());
+        for (listed, rules) in [
+            (&[][..], &[][..]),
+            (&["*.example.com"], &[]),
+            (&["cache.example.com", "db.example.com"], &[]),
+            (&["cache.example.com"], &[&UNLISTED_HOST]),
+        ] {
+            let findings = check_host(&host, listed);
+            assert_eq!(findings.iter().map(Finding::rule).collect::<Vec<_>>(), rules, "{listed:?}");
+        }
+        let metadata = Host::Address("169.254.169.254".parse().unwrap());
+        let findings = check_host(&metadata, &["169.254.169.254"]);
+        assert_eq!(findings.len(), 1, "a list permits no forbidden address: {findings:?}");
     }
 
     #[test]

@@ -149,6 +149,8 @@ impl<S: AsyncWrite + Unpin, C: Unpin> AsyncWrite for Metered<S, C> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -184,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_yields_after_its_share_and_is_woken() {
         let (mut stream, mut polls, mut buffer) =
-            (Metered::new(Flood, Accepted::default()), 0, vec![0; 4 * AT_ONCE]);
+            (Metered::new(Flood, Accepted::default()), 0, vec![0; 4 * 64 * 1024]);
         let mut reading = std::pin::pin!(stream.read_exact(&mut buffer));
         std::future::poll_fn(|context| {
             polls += 1;
@@ -222,9 +224,11 @@ mod tests {
             assert_eq!(error.to_string(), "the server sent a `!`");
         }
         stream.shutdown().await.unwrap();
-        drop(stream);
         let mut heard = Vec::new();
-        far.read_to_end(&mut heard).await.unwrap();
+        // The end comes from the shutdown: the stream is still there.
+        let end = tokio::time::timeout(Duration::from_secs(5), far.read_to_end(&mut heard));
+        end.await.expect("the peer sees the end").unwrap();
+        drop(stream);
         assert!(heard.is_empty(), "{heard:?}");
     }
 }

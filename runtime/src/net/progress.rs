@@ -44,3 +44,33 @@ pub(crate) async fn reporting<T>(
         None => work.await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Steps(Mutex<Vec<Step>>);
+
+    impl Progress for Steps {
+        fn step(&self, step: Step) {
+            self.0.lock().unwrap().push(step);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_receiver_gets_the_steps_of_its_own_resource() {
+        let steps = Arc::new(Steps::default());
+        let receiver = Arc::<Steps>::clone(&steps);
+        at(Step::Fetching);
+        reporting(Some(receiver), async {
+            at(Step::Resolving);
+            reporting(None, async { at(Step::Connecting) }).await;
+        })
+        .await;
+        at(Step::LoggingIn);
+        assert_eq!(*steps.0.lock().unwrap(), [Step::Resolving, Step::Connecting]);
+    }
+}

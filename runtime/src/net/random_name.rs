@@ -17,3 +17,18 @@ pub fn random_name() -> Result<String, Refusal> {
     })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_names_have_32_digits_each_and_differ() {
+        let [one, other] = [random_name().unwrap(), random_name().unwrap()];
+        for name in [&one, &other] {
+            assert_eq!(name.len(), 32, "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
+        }
+        assert_ne!(one, other);
+    }
+}

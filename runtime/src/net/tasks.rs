@@ -252,6 +252,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn aborted_tasks_are_unfinished() {
+        let mut tasks = Tasks::<()>::new();
+        tasks.spawn(pending());
+        assert!(!tasks.is_empty());
+        tasks.abort_all();
+        let outcome = tokio::time::timeout(SOON, tasks.join_next()).await.unwrap();
+        assert!(outcome.is_some_and(|outcome| outcome.is_err()));
+        tasks.spawn(pending());
+        tasks.shutdown().await;
+        assert!(tasks.is_empty());
+    }
+
+    /// Work that ran longer than the longest pause starts with the shortest pause again.
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_for_work_that_panics_soon_only() {
+        for (lasts, pauses) in [(59, 1 + 2 + 4 + 8 + 16 + 32), (61, 6)] {
+            let (start, mut count) = (Instant::now(), 0);
+            let begin = move || -> Work {
+                count += 1;
+                Box::pin(async move {
+                    tokio::time::sleep(Duration::from_secs(lasts)).await;
+                    assert!(count > 6, "it panics");
+                })
+            };
+            keep(&Handle::current(), "a test".to_owned(), begin, || ()).join().await.unwrap();
+            let paused = start.elapsed().as_secs() - 7 * lasts;
+            assert!((pauses..=2 * pauses).contains(&paused), "{lasts}: {paused}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_panic_is_caught_at_once_and_after_a_yield() {
         assert_eq!(caught(async { 1 }).await, Some(1));
         assert_eq!(caught(async { panic!("at once") }).await, None::<()>);

@@ -388,6 +388,62 @@ mod tests {
         assert!(heard.len() < 300);
     }
 
+    /// The server may still send, and may close the channel itself, before it reads our close.
+    #[tokio::test]
+    async fn frames_of_a_channel_that_is_being_closed_are_ignored() {
+        let got = frames::method_frame(1, (60, 71), &[0; 15]);
+        let delivered = frames::method_frame(1, (60, 60), &[0; 15]);
+        let close_ok = frames::method_frame(1, CLOSE_OK, &[]);
+        for (last, reply) in [
+            (&close_ok, frames::method_frame(1, CLOSE, b"\0\xc8\x02OK\0\0\0\0")),
+            (&closed(1, 404, "gone"), close_ok.clone()),
+        ] {
+            let said = [&open_ok(1), &got, &delivered, last].map(|frame| &frame[..]).concat();
+            let (answers, heard, _) = asked(vec![question(Call::Get, "q")], &said).await;
+            assert_eq!(answers.unwrap(), [true]);
+            assert!(heard.ends_with(&reply), "{heard:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_number_and_the_size_of_the_frames_between_are_limited() {
+        let frame = |size: usize| {
+            let length = u32::try_from(size - HEADER - 1).unwrap().to_be_bytes();
+            [&[8, 0, 0][..], &length, &vec![0; size - HEADER - 1], &[0xCE]].concat()
+        };
+        let two = || vec![question(Call::Get, "q"), question(Call::Delete, "q")];
+        for (between, is_answered) in [
+            (frame(8).repeat(123), true),
+            (frame(8).repeat(124), false),
+            (frame(4096).repeat(16), true),
+            ([frame(4096).repeat(16), frame(8)].concat(), false),
+            (frame(4097), false),
+        ] {
+            let said =
+                [open_ok(1), open_ok(2), between.clone(), closed(1, 404, ""), closed(2, 404, "")];
+            let (answers, _, kept) = asked(two(), &said.concat()).await;
+            let case = (between.len(), is_answered);
+            assert_eq!(answers.ok(), is_answered.then(|| vec![true, true]), "{case:?}");
+            assert!(!is_answered || kept == between, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn a_question_asks_for_nothing_that_the_server_would_do() {
+        let arguments = |call| question(call, "q").frame(1, "n").unwrap()[11..].to_vec();
+        let queue = b"\0\0\x01q".to_vec();
+        let ending = |call| {
+            let arguments = arguments(call);
+            assert!(arguments.starts_with(&queue), "{call:?}");
+            arguments[queue.len()..].split_last().unwrap().1.to_vec()
+        };
+        assert_eq!(ending(Call::Delete), [0b011]);
+        assert_eq!(ending(Call::Declare), b"\0\0\0\0\x18\x0dx-message-ttlS\0\0\0\x05probe");
+        assert_eq!(ending(Call::Get), [0]);
+        assert_eq!(ending(Call::Consume), b"\0\0\0\0\0\x15\x0ax-priorityS\0\0\0\x05probe");
+        assert_eq!(ending(Call::Bind), b"\x01n\0\0\0\0\0\0");
+    }
+
     #[tokio::test]
     async fn frames_that_are_out_of_place_are_refused() {
         for said in [

@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, bytes: usize) -> Option<u64> {
-        Some(self.take(bytes)?.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+        Some(self.take(bytes)?.iter().fold(0, |number, byte| (number << 8) + u64::from(*byte)))
     }
 
     fn short(&mut self) -> Option<u16> {
@@ -336,6 +336,115 @@ mod tests {
         assert!(passes(&frame(METHOD, &close), 0, Some(b"another")));
         assert!(!passes(&frame(METHOD, &close), 0, Some(b"secret")), "our own secret");
         assert!(!passes(&[1, 0, 0, 0, 0, 0, 0, 7], 0, None), "no end");
+    }
+
+    /// Every type of value that the driver knows, each with its size.
+    #[test]
+    fn values_of_a_table_have_their_sizes() {
+        let text = |kind: u8, text: &[u8]| {
+            let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+            [&[kind][..], &length, text].concat()
+        };
+        let fixed = |kind: u8, size: usize| [vec![kind], vec![0; size]].concat();
+        let mut values: Vec<Vec<u8>> = Vec::new();
+        for (kinds, size) in
+            [(&b"tbB"[..], 1), (b"sUu", 2), (b"Iif", 4), (b"D", 5), (b"lLdT", 8), (b"V", 0)]
+        {
+            values.extend(kinds.iter().map(|kind| fixed(*kind, size)));
+        }
+        values.extend([text(b'S', b"abc"), text(b'x', b"abc"), text(b'F', b"\x01at\0")]);
+        values.push(text(b'A', &values.concat()));
+        for value in &values {
+            // Two entries: the second one begins where the first one ends.
+            let entry = [&[1, b'x'][..], value].concat();
+            let two = [&entry[..], b"\x01yt\x01"].concat();
+            assert!(passes(&headers(0, &two), 0, None), "{value:?}");
+            if value.len() > 1 {
+                let short = &entry[..entry.len() - 1];
+                assert!(!passes(&headers(0, short), 0, None), "{value:?}");
+            }
+        }
+        for kind in (0..=255).filter(|kind| !b"tbBsUuIifDlLdTVSxFA".contains(kind)) {
+            let entry = [&[1, b'x'][..], &fixed(kind, 16)].concat();
+            assert!(!passes(&headers(0, &entry), 0, None), "{kind}");
+        }
+        // Lists count as levels too.
+        let lists = |depth| (0..depth).fold(Vec::new(), |inner, _| text(b'A', &inner));
+        assert!(passes(&headers(0, &[&[1, b'x'][..], &lists(17)].concat()), 0, None));
+        assert!(!passes(&headers(0, &[&[1, b'x'][..], &lists(18)].concat()), 0, None));
+    }
+
+    /// The flags say which of content type, encoding and headers are there, in this order.
+    #[test]
+    fn a_content_header_has_what_its_flags_say() {
+        let header = |flags: u8, rest: &[u8]| {
+            let payload = [&[0, 60, 0, 0][..], &[0; 8], &[flags, 0], rest].concat();
+            passes(&frame(CONTENT_HEADER, &payload), 0, None)
+        };
+        let bad_table: &[u8] = &[0, 0, 0, 1, 9];
+        for (flags, before) in [
+            (0b0010_0000, &b""[..]),
+            (0b1010_0000, b"\x01a"),
+            (0b0110_0000, b"\x01a"),
+            (0b1110_0000, b"\x01a\x02bc"),
+        ] {
+            assert!(header(flags, &[before, &[0; 4]].concat()), "{flags:b}");
+            assert!(!header(flags, &[before, bad_table].concat()), "{flags:b}");
+        }
+        assert!(header(0, bad_table), "it is no table");
+        assert!(header(0b0001_1111, bad_table), "nor here");
+        assert!(!header(0b1000_0000, &[5, b'a']));
+        assert!(!header(0b0100_0000, &[5, b'a']));
+    }
+
+    #[test]
+    fn a_greeting_is_read_if_it_is_one() {
+        let properties = b"\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x063.13.0";
+        let start = |method: [u8; 4], version: [u8; 2], properties: &[u8]| {
+            let mut payload = [&method[..], &version].concat();
+            payload.extend_from_slice(&u32::try_from(properties.len()).unwrap().to_be_bytes());
+            payload.extend_from_slice(properties);
+            payload.extend_from_slice(b"\0\0\0\x0ePLAIN AMQPLAIN\0\0\0\x05en_US");
+            payload
+        };
+        let good = start([0, 10, 0, 10], [0, 9], properties);
+        let read = |kind, payload: &[u8], secret| greeting(&frame(kind, payload), secret);
+        let Some(Greeting { product, version, mechanisms }) = read(METHOD, &good, None) else {
+            panic!("it is one")
+        };
+        assert_eq!((product.as_deref(), version.as_deref()), (Some("RabbitMQ"), Some("3.13.0")));
+        assert_eq!(mechanisms, ["PLAIN", "AMQPLAIN"]);
+        assert!(read(METHOD, &good, Some(b"another")).is_some());
+        assert!(read(METHOD, &good, Some(b"AMQPL")).is_none(), "our own secret");
+        let _guarded = redact::Guarded::new("crocus-bulb-17".into());
+        let hostile = b"\x07productS\0\0\0\x0ecrocus-bulb-17";
+        assert!(read(METHOD, &start([0, 10, 0, 10], [0, 9], hostile), None).is_none());
+        assert!(read(CONTENT_HEADER, &good, None).is_none());
+        for (method, version) in [
+            ([0, 10, 0, 11], [0, 9]),
+            ([0, 11, 0, 10], [0, 9]),
+            ([0, 10, 0, 10], [0, 8]),
+            ([0, 10, 0, 10], [1, 0]),
+        ] {
+            assert!(read(METHOD, &start(method, version, properties), None).is_none());
+        }
+        assert!(read(METHOD, &start([0, 10, 0, 10], [0, 9], &[1, b'x', b'?']), None).is_none());
+    }
+
+    #[test]
+    fn the_fields_of_a_method_are_read() {
+        let tune = frame(METHOD, &[0, 10, 0, 30, 7, 0xff, 0, 2, 0, 0, 0, 60]);
+        assert_eq!(method(&tune), Some(CONNECTION_TUNE));
+        assert_eq!(most_channels(&tune), Some(2047));
+        assert_eq!(closing(&tune), None);
+        let close = [0, 10, 0, 50, 1, 0x40, 0, 0, 0, 0, 0];
+        assert_eq!(closing(&frame(METHOD, &close)), Some(320));
+        assert_eq!(closing(&frame(CONTENT_HEADER, &close)), None);
+        assert_eq!(method(&frame(CONTENT_HEADER, &close)), None);
+        assert_eq!(channel(&[1, 2, 3, 0]), Some(0x203));
+        let close = frame(METHOD, b"\0\x14\0\x28\x01\x94\x02no\0\0\0\0");
+        assert_eq!(reason(&close), Some((404, &b"no"[..])));
+        assert_eq!(Reader(&[0x80, 1, 2, 3, 4, 5, 6, 7]).long_long(), Some(0x8001_0203_0405_0607));
     }
 
     #[test]

@@ -126,8 +126,8 @@ pub(super) struct Wire<S = Stream> {
 }
 
 /// A server whose greeting was read.
-pub(super) struct Greeted {
-    pub(super) wire: Wire,
+pub(super) struct Greeted<S = Stream> {
+    pub(super) wire: Wire<S>,
     pub(super) abort_on_drop: AbortOnDrop,
     pub(super) why: CloseReason,
     pub(super) greeting: Greeting,
@@ -135,11 +135,11 @@ pub(super) struct Greeted {
 
 /// Sends the protocol header, and reads the server's greeting, before the server gets anything
 /// about us.
-pub(super) async fn greet(
-    mut stream: Stream,
+pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut stream: S,
     target: &Target,
     limits: Limits,
-) -> Result<Greeted, Refusal> {
+) -> Result<Greeted<S>, Refusal> {
     let broken =
         |error: io::Error| target.tls_refusal(&error).unwrap_or_else(|| Failure::closed().into());
     let spoken = async {
@@ -548,6 +548,221 @@ mod tests {
         let mut heard = Vec::new();
         far.read_to_end(&mut heard).await.unwrap();
         assert!(heard.is_empty(), "{heard:?}");
+    }
+
+    const LIMITS: Limits = Limits { frame: 4096, message: 4096 };
+
+    async fn write<S>(wire: &mut Wire<S>, bytes: &[u8]) -> io::Result<usize>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        std::future::poll_fn(|context| Pin::new(&mut *wire).poll_write(context, bytes)).await
+    }
+
+    async fn flush<S>(wire: &mut Wire<S>) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        std::future::poll_fn(|context| Pin::new(&mut *wire).poll_flush(context)).await
+    }
+
+    /// Reads up to this many bytes, a few at a time.
+    async fn read<S>(wire: &mut Wire<S>, length: usize) -> io::Result<Vec<u8>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut read = Vec::new();
+        while read.len() < length {
+            let mut buffer = [0; 5];
+            let count = std::future::poll_fn(|context| {
+                Pin::new(&mut *wire).poll_read(context, &mut buffer)
+            });
+            match count.await? {
+                0 => break,
+                count => read.extend_from_slice(&buffer[..count]),
+            }
+        }
+        Ok(read)
+    }
+
+    /// A wire after its protocol header, whose greeting is one byte.
+    async fn greeted<S>(stream: S, secret: Option<SecretString>) -> (Wire<S>, AbortOnDrop)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut wire, abort_on_drop) = Wire::new(stream, LIMITS, secret, vec![0]);
+        assert_eq!(write(&mut wire, &PROTOCOL[..3]).await.unwrap(), 3);
+        assert_eq!(write(&mut wire, &PROTOCOL[3..]).await.unwrap(), 5);
+        assert_eq!(read(&mut wire, 1).await.unwrap(), [0]);
+        (wire, abort_on_drop)
+    }
+
+    #[test]
+    fn a_greeting_is_read_before_anything_is_told() {
+        let locator = "amqps://shop:lavender-bulb-98@mq.example.com/";
+        let target = backing_services_fuzz::target::<crate::Amqp>(locator).unwrap();
+        let greet = |said: Vec<u8>| {
+            let stream = tokio::io::join(io::Cursor::new(said), Vec::new());
+            let greeted = backing_services_fuzz::now(greet(stream, &target, LIMITS)).ok()?;
+            assert_eq!(greeted.wire.stream.unwrap().into_inner().1, PROTOCOL);
+            Some((greeted.greeting.product?, greeted.greeting.mechanisms.len()))
+        };
+        let start = |product: &str| {
+            let text = |text: &str| {
+                [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+            };
+            let properties = [b"\x07productS", &text(product)[..]].concat();
+            let length = u32::try_from(properties.len()).unwrap().to_be_bytes();
+            let arguments = [b"\0\x09", &length[..], &properties, &text("PLAIN")].concat();
+            frames::method_frame(0, (10, 10), &arguments)
+        };
+        assert_eq!(greet(start("RabbitMQ")), Some(("RabbitMQ".to_owned(), 1)));
+        let longest = "x".repeat(16 * 1024 - start("").len());
+        assert_eq!(greet(start(&longest)), Some((longest.clone(), 1)));
+        assert_eq!(greet(start(&format!("{longest}x"))), None);
+        assert_eq!(greet(start("lavender-bulb-98")), None, "our own secret");
+        assert_eq!(greet(b"AMQP\x00\x01\x00\x00".to_vec()), None, "another version");
+        assert_eq!(greet(start("RabbitMQ")[..20].to_vec()), None);
+    }
+
+    #[tokio::test]
+    async fn the_password_is_added_to_the_login_and_to_nothing_else() {
+        let start_ok = |response: &[u8]| {
+            let length = u32::try_from(response.len()).unwrap().to_be_bytes();
+            let arguments = [b"\0\0\0\0\x05PLAIN", &length[..], response, b"\x05en_US"].concat();
+            frames::method_frame(0, (10, 11), &arguments)
+        };
+        let (near, mut far) = tokio::io::duplex(4096);
+        let (mut wire, _abort_on_drop) = greeted(near, Some("crocus-bulb-43".into())).await;
+        let said = [start_ok(b"\0shop\0"), b"whatever follows".to_vec()].concat();
+        for mut piece in said.chunks(10) {
+            while !piece.is_empty() {
+                piece = &piece[write(&mut wire, piece).await.unwrap()..];
+            }
+        }
+        flush(&mut wire).await.unwrap();
+        let expected = [start_ok(b"\0shop\0crocus-bulb-43"), b"whatever follows".to_vec()].concat();
+        let mut heard = vec![0; expected.len()];
+        far.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, expected);
+        std::future::poll_fn(|context| Pin::new(&mut wire).poll_close(context)).await.unwrap();
+        let end = tokio::time::timeout(Duration::from_secs(5), far.read(&mut heard)).await;
+        assert_eq!(end.unwrap().unwrap(), 0);
+
+        // A stream that takes nothing, and a driver whose login is none.
+        let nothing = tokio::io::join(tokio::io::empty(), io::Cursor::new(Box::<[u8]>::default()));
+        let (mut wire, _abort_on_drop) = greeted(nothing, None).await;
+        for piece in start_ok(b"").chunks(7) {
+            assert_eq!(write(&mut wire, piece).await.unwrap(), piece.len());
+        }
+        assert_eq!(flush(&mut wire).await.unwrap_err().kind(), io::ErrorKind::WriteZero);
+        let (near, _far) = tokio::io::duplex(64);
+        let (mut wire, _abort_on_drop) = greeted(near, None).await;
+        let other = frames::method_frame(0, (10, 31), &[]);
+        assert_eq!(write(&mut wire, &other[..7]).await.unwrap(), 7);
+        assert!(write(&mut wire, &other[7..]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_wire_remembers_why_it_ended() {
+        let close = |code: u16| {
+            frames::method_frame(0, (10, 50), &[&code.to_be_bytes()[..], &[0; 5]].concat())
+        };
+        let (near, mut far) = tokio::io::duplex(4096);
+        let (mut wire, _abort_on_drop) = greeted(near, None).await;
+        assert!(wire.why.reason().is_none());
+        let said = [close(320), close(541)].concat();
+        let in_pieces = async {
+            for piece in said.chunks(9) {
+                far.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let (passed, ()) = tokio::join!(read(&mut wire, said.len()), in_pieces);
+        assert_eq!(passed.unwrap(), said);
+        assert!(matches!(wire.why.reason(), Some(Reason::Code(320))), "the first one counts");
+
+        let (near, mut far) = tokio::io::duplex(4096);
+        let (mut wire, _abort_on_drop) = greeted(near, None).await;
+        far.write_all(&frames::method_frame(0, (10, 10), &[])).await.unwrap();
+        assert!(read(&mut wire, 1).await.is_err());
+        assert!(matches!(wire.why.reason(), Some(Reason::Foreign)));
+    }
+
+    /// Probes a server that sends this `Connection.Tune`, accepts the login, and answers each
+    /// question for itself, with this code. Returns the answers, what the driver reads, and the
+    /// number of questions that were asked at once.
+    async fn probed(
+        channels: u16,
+        code: u16,
+    ) -> (Result<Vec<bool>, Refusal>, io::Result<Vec<u8>>, usize) {
+        use crate::asking::{Call, Question};
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        let (mut wire, _abort_on_drop) = greeted(near, None).await;
+        let question = |call| Question { call, queue: "q".to_owned() };
+        let questions = [Call::Get, Call::Delete, Call::Declare].map(question).to_vec();
+        let answers = wire.probe(Asking { questions, nobodys: "n".to_owned(), channels: 2 });
+        let tune = [&channels.to_be_bytes()[..], &[0, 2, 0, 0, 0, 60]].concat();
+        let said = [
+            frames::method_frame(0, CONNECTION_TUNE, &tune),
+            frames::method_frame(0, CONNECTION_OPEN_OK, &[0]),
+        ]
+        .concat();
+        far.write_all(&said).await.unwrap();
+        let server = async {
+            let (mut asked, mut at_once) = (Vec::new(), 0);
+            loop {
+                let mut frame = vec![0; HEADER];
+                // The client has written all that it can once nothing more comes.
+                let reading = far.read_exact(&mut frame);
+                match tokio::time::timeout(Duration::from_millis(5), reading).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) => return at_once,
+                    Err(_) => {
+                        at_once = at_once.max(asked.len());
+                        let close = [&code.to_be_bytes()[..], &[0; 5]].concat();
+                        for channel in asked.drain(..) {
+                            let ok = frames::method_frame(channel, (20, 11), &[0; 4]);
+                            let close = frames::method_frame(channel, (20, 40), &close);
+                            far.write_all(&[ok, close].concat()).await.unwrap();
+                        }
+                        continue;
+                    }
+                }
+                frame.resize(frames::length(&frame).unwrap(), 0);
+                far.read_exact(&mut frame[HEADER..]).await.unwrap();
+                if frames::method(&frame) == Some((20, 10)) {
+                    asked.push(frames::channel(&frame).unwrap());
+                }
+            }
+        };
+        let driver = async {
+            let passed = read(&mut wire, said.len()).await;
+            drop(wire);
+            passed
+        };
+        let both = async { tokio::join!(driver, server) };
+        let limit = Duration::from_secs(10);
+        let (passed, at_once) = tokio::time::timeout(limit, both).await.expect("it ends");
+        (answers.await.unwrap(), passed, at_once)
+    }
+
+    #[tokio::test]
+    async fn the_probe_is_over_before_the_driver_is_connected() {
+        let (answers, passed, _) = probed(2047, 404).await;
+        assert_eq!(answers.unwrap(), [true; 3]);
+        assert_eq!(passed.unwrap().len(), 20 + 13);
+        // A code that is no answer: the driver does not get the connection.
+        let (answers, passed, _) = probed(2047, 541).await;
+        assert!(answers.is_err() && passed.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_probe_has_as_many_channels_as_the_server_allows() {
+        for (allowed, at_once) in [(0, 2), (1, 1), (2, 2), (2047, 2)] {
+            let (answers, _, found) = probed(allowed, 403).await;
+            assert_eq!((answers.unwrap(), found), (vec![false; 3], at_once), "{allowed}");
+        }
     }
 }
 

@@ -671,9 +671,14 @@ mod tests {
         for line in ["x\n", "{}\n", "{\"error\":{\"grpc_code\":16}}\n", "{\"error\":{}}\n"] {
             assert!(Lines::default().push(line.as_bytes()).is_err(), "{line}");
         }
+        let uncompacted = b"{\"result\":{\"compact_revision\":\"0\"}}\n";
+        let found = Lines::default().push(uncompacted).unwrap();
+        assert_eq!(found, [seen(None, false, false, false)]);
+        // The longest line, without its end.
         let mut lines = Lines::default();
-        let piece = vec![b'x'; 1024 * 1024];
-        assert!((0..17).any(|_| lines.push(&piece).is_err()), "a line without an end is bounded");
+        lines.push(&vec![b'x'; 16 * 1024 * 1024 - 1]).unwrap();
+        lines.push(b"x").unwrap();
+        assert!(lines.push(b"x").is_err());
     }
 }
 

@@ -53,6 +53,12 @@ impl ReplyLimits {
 impl FrameCheck for ReplyLimits {
     fn check(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while let Some((&byte, rest)) = bytes.split_first() {
+            if !matches!(self.state, State::Text { .. }) {
+                self.read += 1;
+                if self.read > self.largest {
+                    return Err("the server sent a reply that is larger than `max_reply` allows");
+                }
+            }
             match &mut self.state {
                 State::Text { left } => {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -108,10 +114,6 @@ impl FrameCheck for ReplyLimits {
                         _ => *number = None,
                     }
                 }
-            }
-            self.read += 1;
-            if self.read > self.largest {
-                return Err("the server sent a reply that is larger than `max_reply` allows");
             }
             bytes = rest;
         }
@@ -322,10 +324,46 @@ mod tests {
     fn refuses_a_negative_length_that_is_not_resp2s_absent_value() {
         for hostile in [
             "!-1\r\n", "=-1\r\n", "%-1\r\n", "|-1\r\n", "~-1\r\n", ">-1\r\n", "$-0\r\n\r\n",
-            "*-0\r\n", "$-2\r\n", "*-11\r\n", "$-\r\n", "$-1x\r\n",
+            "*-0\r\n", "$-2\r\n", "*-11\r\n", "$-\r\n", "$-1x\r\n", "$1-\r\n",
         ] {
             assert!(verdict(hostile.as_bytes()).is_err(), "{hostile:?}");
         }
+    }
+
+    #[test]
+    fn a_reply_may_reach_each_limit_and_not_exceed_it() {
+        let text = |length: usize| format!("${length}\r\n{}\r\n", "x".repeat(length));
+        let line = |length: usize| format!("+{}\r\n", "x".repeat(length - 3));
+        for (reply, expected) in [
+            (line(1000), Ok(true)),
+            (line(1001), Err("the server sent a reply that is larger than `max_reply` allows")),
+            (format!("*2\r\n{}{}", line(500), line(496)), Ok(true)),
+            (
+                format!("*2\r\n{}{}", line(500), line(497)),
+                Err("the server sent a reply that is larger than `max_reply` allows"),
+            ),
+            (text(994), Ok(true)),
+            (text(995), Err("the server promised a reply that is larger than `max_reply` allows")),
+            (format!("*2\r\n{}{}", text(490), text(492)), Ok(true)),
+            (
+                format!("*2\r\n{}{}", text(490), text(493)),
+                Err("the server promised a reply that is larger than `max_reply` allows"),
+            ),
+            ("*1048575\r\n".to_owned(), Ok(false)),
+            (
+                "*1048576\r\n".to_owned(),
+                Err("the server promised more elements than a reply may have"),
+            ),
+            (format!("{}:1\r\n", "*1\r\n".repeat(DEEPEST)), Ok(true)),
+        ] {
+            assert_eq!(verdict(reply.as_bytes()), expected, "{reply}");
+        }
+        let mut reader = ReplyLimits::new(u64::MAX);
+        reader.check(line(64 * 1024 + 1).as_bytes()).unwrap();
+        assert!(reader.check(line(64 * 1024 + 2).as_bytes()).is_err());
+        let of = |header: String| ReplyLimits::new(u64::MAX).check(header.as_bytes());
+        assert!(of("!65536\r\n".to_owned()).is_ok());
+        assert!(of("!65537\r\n".to_owned()).is_err());
     }
 
     #[test]

@@ -623,4 +623,103 @@ mod tests {
             assert_eq!(prefix(&target).map(String::from).as_deref(), Some("prefix"));
         }
     }
+
+    #[tokio::test]
+    async fn a_region_and_a_style_have_to_fit_the_endpoint() {
+        let at = async |region: &str| {
+            target(&format!("s3://bucket?region={region}"), Some("https://minio.example.com")).await
+        };
+        assert!(at("eu-west-1").await.is_ok());
+        assert!(at("eu-west-1&style=path").await.is_ok());
+        for (region, rule) in
+            [("x%40evil.example", &MALFORMED_LOCATOR), ("eu-west-1&style=host", &MALFORMED_VALUE)]
+        {
+            let error = at(region).await.unwrap_err();
+            assert!(error.findings().any(|finding| finding.rule() == rule), "{region}");
+        }
+        let in_host = target("s3://bucket?style=host", Some("https://bucket.s3.example.com"));
+        assert!(in_host.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn each_status_has_its_words() {
+        let target = target("s3://bucket", Some("https://minio.example.com")).await.unwrap();
+        let error = object_store::Error::NotImplemented {
+            operation: String::new(),
+            implementer: String::new(),
+        };
+        for (status, words) in [
+            (0, "is not HTTP"),
+            (200, "is not HTTP"),
+            (299, "is not HTTP"),
+            (300, "sends us elsewhere with the status 300"),
+            (399, "sends us elsewhere with the status 399"),
+            (400, "refuses the request with the status 400"),
+            (401, "does not accept the access key"),
+            (403, "does not accept the access key"),
+            (404, "has no such bucket"),
+            (503, "refuses the request with the status 503"),
+        ] {
+            let text = refusal(&target, &error, status).to_string();
+            assert!(text.contains(words), "{status}: {text}");
+        }
+    }
+
+    /// A server that promises a body, and never sends it. An object is passed on as it comes; any
+    /// other answer is waited for, and limited.
+    #[tokio::test]
+    async fn only_an_object_may_be_without_end() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let target = target("s3://bucket", Some("https://127.0.0.1:1")).await.unwrap();
+        let connections = Connections::new();
+        let dialled = target.at_endpoint();
+        let (builder, _) = http::builder(&dialled, http::Versions::One, &connections).unwrap();
+        let bounded = Bounded {
+            http: http::build(builder.https_only(false)).unwrap(),
+            timeout: Duration::from_millis(50),
+            requests: Connections::new(),
+            status: Arc::default(),
+        };
+        for (method, query, status, is_passed_on) in [
+            ("GET", "", "200 OK", true),
+            ("GET", "?versionId=7", "200 OK", true),
+            ("GET", "?versionId=7&acl", "200 OK", false),
+            ("GET", "?list-type=2", "200 OK", false),
+            ("GET", "", "404 Not Found", false),
+            ("PUT", "", "200 OK", false),
+        ] {
+            let mut request = HttpRequest::new(Vec::new().into());
+            *request.method_mut() = method.parse().unwrap();
+            *request.uri_mut() = format!("{endpoint}/bucket/key{query}").parse().unwrap();
+            let answering = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut heard = Vec::new();
+                while !heard.ends_with(b"\r\n\r\n") {
+                    heard.push(stream.read_u8().await.unwrap());
+                }
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: 9\r\n\r\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream
+            };
+            let (answer, _stream) = tokio::join!(bounded.send(request), answering);
+            assert_eq!(answer.is_ok(), is_passed_on, "{method} {query} {status}");
+            let noted = bounded.status.load(Ordering::Relaxed).to_string();
+            assert!(status.starts_with(&noted), "{noted}");
+        }
+    }
+
+    #[test]
+    fn what_ends_a_request_is_explained() {
+        assert_eq!(MAX_ANSWER >> 20, 16);
+        assert_eq!(
+            [Climbs.to_string(), TooMuch.to_string()],
+            [
+                "the key holds a part that some servers read as `.` or `..`",
+                "the body is larger than 16 MiB, or broke off"
+            ]
+        );
+    }
 }

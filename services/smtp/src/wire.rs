@@ -253,6 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
 #[cfg(test)]
 mod tests {
+    use backing_services_fuzz::now;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -274,6 +277,105 @@ mod tests {
         assert_eq!(read(b"25 gentian-bulb-7").as_deref(), Some("25 (the password)"));
         assert_eq!(read(b"250-gentian-root\r\n"), None, "the code is a part of it");
         assert_eq!(read(b"250-SIZE 7\r\n").as_deref(), Some("250-SIZE 7\r\n"));
+        assert_eq!(read(b"220 hello\r\n250-gentian-root\r\n"), None, "in any line");
+    }
+
+    /// Takes a few bytes at a time, and notes what it took.
+    #[derive(Default)]
+    struct Slow {
+        at_once: usize,
+        said: &'static [u8],
+        heard: Vec<u8>,
+        is_flushed: bool,
+        is_shut_down: bool,
+    }
+
+    impl AsyncRead for Slow {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.get_mut().said).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let this = self.get_mut();
+            let count = bytes.len().min(this.at_once);
+            this.heard.extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.get_mut().is_flushed = true;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.get_mut().is_shut_down = true;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_login_is_sent_whole_and_before_the_next_command() {
+        let encoded = |text: &str| format!("{}\r\n", STANDARD.encode(text));
+        let password = SecretString::from("crocus-bulb-43");
+        let stream = Slow { at_once: 3, ..Slow::default() };
+        let mut wire = Wire::of(stream, Login::new(Some(("ada", &password))));
+        let user = encoded(USER);
+        assert_eq!(now(wire.write(user.as_bytes())).unwrap(), user.len());
+        assert!(wire.stream.heard.is_empty());
+        now(wire.flush()).unwrap();
+        assert!(wire.stream.is_flushed);
+        assert_eq!(wire.stream.heard, encoded("ada").as_bytes());
+        now(wire.write_all(encoded(PASSWORD).as_bytes())).unwrap();
+        assert_eq!(now(wire.write(b"NOOP\r\n")).unwrap(), 3, "as the stream takes it");
+        let heard = [encoded("ada"), encoded("crocus-bulb-43"), "NOO".to_owned()].concat();
+        assert_eq!(wire.stream.heard, heard.as_bytes());
+        assert!(!wire.stream.is_shut_down);
+        now(wire.shutdown()).unwrap();
+        assert!(wire.stream.is_shut_down);
+        // A stream that takes nothing.
+        let mut wire = Wire::of(Slow::default(), Login::new(Some(("ada", &password))));
+        now(wire.write_all(user.as_bytes())).unwrap();
+        assert_eq!(now(wire.flush()).unwrap_err().kind(), io::ErrorKind::WriteZero);
+        assert_eq!(format!("{wire:?}"), "Wire");
+    }
+
+    #[test]
+    fn an_answer_has_an_end_and_a_server_that_exceeds_it_is_left() {
+        let read = |length: usize| {
+            let said: &'static [u8] = vec![b'x'; length].leak();
+            let mut wire = Wire::of(Slow { said, ..Slow::default() }, Login::new(None));
+            let mut answer = Vec::new();
+            let mut piece = [0; 100];
+            loop {
+                match now(wire.read(&mut piece)) {
+                    Ok(0) => break (wire, answer.len(), true),
+                    Ok(count) => answer.extend_from_slice(&piece[..count]),
+                    Err(_) => break (wire, answer.len(), false),
+                }
+            }
+        };
+        let (_, length, is_whole) = read(8192);
+        assert_eq!((length, is_whole), (8192, true));
+        let (mut wire, _, is_whole) = read(8193);
+        assert!(!is_whole);
+        wire.stream.said = b"250 sorry\r\n";
+        let errors = [
+            now(wire.read(&mut [0; 100])).unwrap_err(),
+            now(wire.write(b"QUIT\r\n")).unwrap_err(),
+            now(wire.flush()).unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| error.kind() == io::ErrorKind::InvalidData));
+        assert!(wire.stream.heard.is_empty() && !wire.stream.is_flushed);
     }
 
     #[test]

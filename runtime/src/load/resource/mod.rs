@@ -373,3 +373,6 @@ fn is_over_tls(plaintext: &str, scheme: &str) -> bool {
         known.transport == Transport::Plaintext && known.has_twin && known.instead == scheme
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,52 @@ fn modulus_bits(key: &[u8]) -> Option<usize> {
             bytes.len() * 8 - zeros
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls::certificates;
+
+    fn first(pem: &str) -> CertificateDer<'static> {
+        certificates(pem).unwrap().swap_remove(0)
+    }
+
+    /// The files are made with openssl, for tests alone.
+    #[test]
+    fn a_certificate_is_described() {
+        let server = read(&first(include_str!("fuzz/server.pem"))).unwrap();
+        assert_eq!(server.names, ["db.example", "*.db.example", "192.0.2.1", "2001:db8::1"]);
+        assert_eq!(server.key, "ECDSA P-256");
+        assert_eq!(server.not_after, 4_949_623_809);
+        let authority = first(include_str!("fuzz/authority.pem"));
+        let issuer = read(&authority).unwrap();
+        assert_eq!((&server.issuer, issuer.names.len()), (&issuer.subject, 0));
+        assert_ne!(server.subject, server.issuer);
+        let rsa = first(include_str!("fuzz/rsa.pem"));
+        assert_eq!(read(&rsa).unwrap().key, "RSA 2048");
+        assert!(![authority, rsa].iter().any(is_weak), "2048 bits are enough");
+        assert!(read(&CertificateDer::from(vec![0x30, 0])).is_none());
+    }
+
+    #[test]
+    fn an_address_has_four_bytes_or_sixteen() {
+        assert_eq!(address(&[192, 0, 2, 1]).as_deref(), Some("192.0.2.1"));
+        assert_eq!(address(&[0; 16]).as_deref(), Some("::"));
+        assert_eq!([&[][..], &[0; 3], &[0; 5], &[0; 17]].map(address), [const { None }; 4]);
+    }
+
+    #[test]
+    fn the_bits_of_a_modulus_are_counted_from_its_first_one() {
+        // A sequence of the modulus and the exponent 3.
+        let bits = |modulus: &[u8]| {
+            let length = u8::try_from(modulus.len()).unwrap();
+            let rest = [&[2, length][..], modulus, &[2, 1, 3]].concat();
+            modulus_bits(&[&[0x30, length + 5][..], &rest].concat())
+        };
+        assert_eq!(bits(&[0, 0x80, 1]), Some(16));
+        assert_eq!(bits(&[0x7f, 1, 1]), Some(23));
+        assert_eq!(bits(&[1, 0, 0]), Some(17));
+        assert_eq!(modulus_bits(&[0x30, 3, 2, 1, 3]), None, "no exponent");
+        assert_eq!(modulus_bits(&[2, 1, 3]), None);
+    }
+}

@@ -725,4 +725,154 @@ mod tests {
         assert!(!notice.is_denied() && notice.message().contains("expires in 13 days"), "{notice}");
         assert!(expiry_notice(&ending_in(0), now).is_some());
     }
+
+    /// Each error of a handshake, and the beginning of our own words.
+    #[test]
+    fn each_error_of_a_handshake_has_its_words() {
+        use rustls::Error as Tls;
+        use rustls::{InvalidMessage, PeerIncompatible, PeerMisbehaved};
+        let alert = |alert| Tls::AlertReceived(alert);
+        let certificate = |error| Tls::InvalidCertificate(error);
+        let no_client = "the server does not accept the client certificate, or wants one";
+        let here = Host::Name("localhost".to_owned());
+        for (error, words) in [
+            (
+                alert(AlertDescription::ProtocolVersion),
+                "the server speaks neither TLS 1.3 nor TLS 1.2",
+            ),
+            (
+                Tls::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+                "the server speaks neither TLS 1.3 nor TLS 1.2",
+            ),
+            (alert(AlertDescription::HandshakeFailure), "the server shares no TLS version"),
+            (alert(AlertDescription::InsufficientSecurity), "the server shares no TLS version"),
+            (alert(AlertDescription::CertificateRequired), no_client),
+            (alert(AlertDescription::BadCertificate), no_client),
+            (alert(AlertDescription::UnknownCA), no_client),
+            (alert(AlertDescription::CertificateExpired), no_client),
+            (alert(AlertDescription::CertificateRevoked), no_client),
+            (alert(AlertDescription::CertificateUnknown), no_client),
+            (alert(AlertDescription::AccessDenied), no_client),
+            (
+                alert(AlertDescription::UnrecognisedName),
+                "the server's certificate is not valid for the host",
+            ),
+            (
+                Tls::InvalidMessage(InvalidMessage::InvalidContentType),
+                "what answers on this port does not speak TLS",
+            ),
+            (
+                Tls::PeerMisbehaved(PeerMisbehaved::TooMuchEarlyDataReceived),
+                "the TLS handshake failed",
+            ),
+            (
+                certificate(CertificateError::Expired),
+                "the server's certificate, or one of its chain, has expired",
+            ),
+            (
+                certificate(CertificateError::NotValidYet),
+                "the server's certificate, or one of its chain, is not valid yet",
+            ),
+            (
+                certificate(CertificateError::NotValidForName),
+                "the server's certificate is not valid for the host",
+            ),
+            (
+                certificate(CertificateError::InvalidPurpose),
+                "the server's certificate is not one for servers",
+            ),
+            (certificate(CertificateError::Revoked), "the server's certificate is revoked"),
+            (
+                certificate(CertificateError::BadSignature),
+                "the server's certificate cannot be verified",
+            ),
+            (Distrust::WeakKey.into(), "the server's certificate has an RSA key of fewer"),
+            (Distrust::Pin.into(), "the server's key is none of those that are pinned"),
+            (Distrust::SelfSigned.into(), "the server's certificate is self-signed"),
+        ] {
+            // A driver may wrap the error.
+            let wrapped = std::io::Error::other(std::io::Error::other(error.clone()));
+            let refusal = refusal_within(&wrapped, TrustPosture::PublicRoots, Some(&here));
+            let text = refusal.expect("it is an error of TLS").to_string();
+            assert!(text.starts_with(words), "{error:?}: {text}");
+        }
+        let other = std::io::Error::other("no error of TLS");
+        assert!(refusal_within(&other, TrustPosture::PublicRoots, None).is_none());
+    }
+
+    #[test]
+    fn a_connection_that_breaks_in_the_handshake_has_its_words() {
+        use std::io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof,
+        };
+        let words = |kind: std::io::ErrorKind| {
+            refusal(&kind.into(), TrustPosture::PublicRoots, None).to_string()
+        };
+        for kind in [UnexpectedEof, ConnectionReset, BrokenPipe, ConnectionAborted] {
+            let text = words(kind);
+            assert!(text.starts_with("the server closed the connection in the middle"), "{text}");
+        }
+        assert!(words(TimedOut).starts_with("the connection broke in the middle"));
+        assert_eq!(help_without_tls("check the port", None), "check the port");
+        let here = Host::Name("localhost".to_owned());
+        assert!(help_without_tls("check the port", Some(&here)).starts_with("check the port"));
+        assert_eq!(Distrust::Pin.to_string(), "the certificate is not trusted");
+    }
+
+    /// A changed key is another problem than an authority that is not trusted.
+    #[test]
+    fn the_hint_of_a_provider_is_about_its_authority() {
+        let host = Host::Name("db.scw.cloud".to_owned());
+        let help = |distrust: &Distrust| match distrusted(
+            distrust,
+            TrustPosture::PublicRoots,
+            Some(&host),
+        ) {
+            Refusal::Finding(finding) => finding.help().to_owned(),
+            Refusal::Failure(failure) => panic!("{failure}"),
+        };
+        assert!(help(&Distrust::SelfSigned).starts_with("Scaleway"));
+        assert!(help(&Distrust::Pin).starts_with("if the server got a new key"));
+    }
+
+    #[test]
+    fn a_client_is_proven_by_the_certificate_that_it_sent() {
+        let words = |client| unproven(client).map(|finding| finding.message().to_owned());
+        assert_eq!(words(ClientCertificatePosture::Sent), None);
+        let asked = words(ClientCertificatePosture::NotRequested).unwrap();
+        assert!(asked.starts_with("the server did not ask for the client certificate"));
+        let withheld = words(ClientCertificatePosture::Withheld).unwrap();
+        assert!(withheld.starts_with("the server asked for a client certificate"));
+    }
+
+    #[test]
+    fn a_finding_on_dates_counts_the_certificates_if_there_are_several() {
+        let messages = |ca: &str| {
+            let tls = Tls::new(Material { ca: Some(ca), client: None, pins: None });
+            let tls = tls.unwrap_or_else(|unusable| panic!("{}", unusable.message));
+            let later = SystemTime::UNIX_EPOCH + Duration::from_secs(5_000_000_000);
+            let findings = tls.dates("X_CA", later);
+            findings.iter().map(|finding| finding.message().to_owned()).collect::<Vec<_>>()
+        };
+        let authority = include_str!("fuzz/authority.pem");
+        assert_eq!(messages(authority), ["`X_CA` holds a certificate that has expired"]);
+        assert_eq!(
+            messages(&authority.repeat(2)),
+            [
+                "`X_CA` holds a certificate that has expired: number 1 of 2",
+                "`X_CA` holds a certificate that has expired: number 2 of 2"
+            ]
+        );
+    }
+
+    #[test]
+    fn p256_may_come_first() {
+        let names = |provider: Arc<CryptoProvider>| {
+            provider.kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>()
+        };
+        let (usual, p256) = (names(provider()), names(provider_with_p256_first()));
+        assert_eq!(p256[0], rustls::NamedGroup::secp256r1);
+        assert_ne!(usual[0], p256[0]);
+        assert_eq!(usual.len(), p256.len());
+    }
 }

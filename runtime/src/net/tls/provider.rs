@@ -57,3 +57,18 @@ pub(super) fn hint(host: &Host) -> Option<&'static str> {
     let Host::Name(name) = host else { return None };
     PROVIDERS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, hint)| *hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_about_its_own_provider() {
+        let of = |name: &str| hint(&Host::Name(name.to_owned()));
+        for (end, help) in PROVIDERS {
+            assert_eq!(of(&format!("db-1{end}")), Some(*help), "{end}");
+            assert_eq!(of(&format!("db-1{end}.example")), None, "{end}");
+        }
+        assert_eq!(hint(&Host::Address("192.0.2.1".parse().unwrap())), None);
+    }
+}

@@ -279,4 +279,61 @@ mod tests {
         assert!(!Dates::Expired.is_a_warning() && !Dates::NotYetValid.is_a_warning());
         assert!(Dates::Ending(29).is_a_warning());
     }
+
+    fn private(pem: &str) -> Roots {
+        Roots::private(pem).unwrap_or_else(|unusable| panic!("{}", unusable.message))
+    }
+
+    /// The files are made with openssl, for tests alone.
+    #[test]
+    fn a_server_is_verified_for_its_name_and_its_dates() {
+        const FIRST: u64 = 1_796_023_809;
+        const LAST: u64 = 4_949_623_809;
+        let (authority, server) =
+            (include_str!("fuzz/authority.pem"), include_str!("fuzz/server.pem"));
+        let der = crate::net::tls::certificates(server).unwrap().swap_remove(0);
+        let verify = |pem: &str, name: &str, seconds: u64| {
+            let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+            let name = ServerName::try_from(name.to_owned()).unwrap();
+            let verified = private(pem).verify(&der, &[], &name, &[], now);
+            verified.map(drop).map_err(|error| match error {
+                Error::InvalidCertificate(error) => error,
+                error => panic!("{error}"),
+            })
+        };
+        // By its authority, and alone.
+        for pem in [authority, server] {
+            assert_eq!(verify(pem, "db.example", FIRST), Ok(()));
+            assert_eq!(verify(pem, "db.example", LAST), Ok(()));
+            assert_eq!(
+                verify(pem, "db.example", FIRST - 1),
+                Err(CertificateError::NotValidYet),
+                "{pem}"
+            );
+            assert_eq!(
+                verify(pem, "db.example", LAST + 1),
+                Err(CertificateError::Expired),
+                "{pem}"
+            );
+            assert!(verify(pem, "other.example", FIRST).is_err());
+        }
+        let rsa = include_str!("fuzz/rsa.pem");
+        assert!(matches!(verify(rsa, "db.example", FIRST), Err(CertificateError::Other(_))));
+        let roots = private(&[authority, server].concat());
+        assert_eq!((roots.count(), roots.has_any_that_stands_alone()), (2, true));
+        assert_eq!(roots.dates(LAST + 1).map(|(at, _)| at).collect::<Vec<_>>(), [0, 1]);
+        assert!(!private(authority).has_any_that_stands_alone());
+    }
+
+    #[test]
+    fn each_problem_of_dates_has_its_help() {
+        for (dates, message, help) in [
+            (Dates::NotYetValid, "is not valid yet: x", "check the clock"),
+            (Dates::Expired, "has expired: x", "write the authority's new certificate in its"),
+            (Dates::Ending(3), "expires in 3 days: x", "write the authority's next certificate"),
+        ] {
+            assert!(dates.message(": x").ends_with(message), "{message}");
+            assert!(dates.help().starts_with(help), "{help}");
+        }
+    }
 }

@@ -188,6 +188,7 @@ mod tests {
     use std::sync::Arc;
 
     use backing_services_runtime::{Environment, store};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
     use crate::Https;
@@ -209,5 +210,72 @@ mod tests {
         for other in ["localhost.evil.example", "evil.example", "169.254.169.254", "metadata"] {
             assert!(resolver.resolve(other.parse().unwrap()).await.is_err(), "{other}");
         }
+    }
+
+    fn client(target: &Target) -> Client {
+        let connections = Connections::new();
+        build(builder(target, Versions::OneAndTwo, &connections).unwrap().0).unwrap()
+    }
+
+    /// A server that gives this answer to one request, or closes at once. Returns its port.
+    async fn server(answer: Option<&'static str>) -> (u16, tokio::task::JoinHandle<String>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            if let Some(answer) = answer {
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            String::from_utf8(request).unwrap()
+        });
+        (port, task)
+    }
+
+    #[tokio::test]
+    async fn a_client_says_who_it_is_and_follows_no_redirect() {
+        let moved =
+            "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+        let (port, request) = server(Some(moved)).await;
+        let url = format!("http://127.0.0.1:{port}/");
+        let answer = client(&target(&url).await).get(&url).send().await.unwrap();
+        assert_eq!(answer.status(), 302);
+        let request = request.await.unwrap().to_lowercase();
+        assert!(request.contains("user-agent: backing-services/"), "{request}");
+        assert!(!request.contains("accept-encoding"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn each_error_has_its_words() {
+        let target = target("https://127.0.0.1/").await;
+        let of = |error: &(dyn std::error::Error + 'static)| refusal(&target, error).to_string();
+        let io = |kind: ErrorKind| of(&std::io::Error::from(kind));
+        let closed = "the server cannot be connected to, or closed the connection";
+        assert_eq!(io(ErrorKind::TimedOut), Failure::no_answer().to_string());
+        for kind in [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset] {
+            assert!(io(kind).contains(closed), "{kind}: {}", io(kind));
+        }
+        assert!(of(&std::fmt::Error).contains("is not HTTP"));
+        let beneath = std::io::Error::other(Refusal::from(Failure::closed()));
+        assert_eq!(of(&beneath), Failure::closed().to_string());
+
+        // Nothing listens on the port, and a server that ends the handshake.
+        let send = async |port: u16| {
+            let url = format!("https://127.0.0.1:{port}/");
+            let error = client(&self::target(&url).await).get(&url).send().await.unwrap_err();
+            refusal(&target, &error).to_string()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let free = listener.local_addr().unwrap().port();
+        drop(listener);
+        let refused = std::io::Error::from(ErrorKind::ConnectionRefused);
+        let unreachable = backing_services_runtime::service::unreachable(&refused).to_string();
+        assert!(!unreachable.contains(closed));
+        assert_eq!(send(free).await, unreachable);
+        let (port, _) = server(None).await;
+        assert!(send(port).await.contains(closed));
     }
 }

@@ -50,6 +50,15 @@ struct Greeting {
     requires_tls: bool,
 }
 
+impl Greeting {
+    /// A client certificate is a login too, if it is the only one here, and was asked for in this
+    /// very handshake: `by_certificate`. If there is a password, the server has to ask for that
+    /// too.
+    const fn asks_who_we_are(&self, by_certificate: bool) -> bool {
+        self.asks_for_login || self.asks_for_certificate && by_certificate
+    }
+}
+
 /// Dials, checks that the server has TLS and requires a login, and logs in. If a check fails, the
 /// login is not sent.
 pub(super) async fn visit(
@@ -95,10 +104,7 @@ pub(super) async fn visit(
         let Dialled { stream, tls, .. } = target.encrypt(io.into_inner()).await?;
         (greeting, stream, tls)
     };
-    // A client certificate is a login too, if it is the only one here, and was asked for in this
-    // very handshake. If there is a password, the server has to ask for that too.
-    let is_asked = greeting.asks_for_login
-        || greeting.asks_for_certificate && target.is_login_by_certificate(tls.as_ref());
+    let is_asked = greeting.asks_who_we_are(target.is_login_by_certificate(tls.as_ref()));
     let finding = (!is_asked).then(|| {
         Finding::new(&WEAK_AUTHENTICATION, "the server admits every client: it asks for no login")
             .with_help("give the server its users (`authorization { users = […] }`, or accounts)")
@@ -513,6 +519,9 @@ fn silent(_: Failure) -> Failure {
          `tls_first=true` into the locator",
     )
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 mod fuzz {
