@@ -1,7 +1,5 @@
 //! SMTP: valid, faulty and hostile relays.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! Closing closes. That an opening ends, and that a clone of a client opens no other, is a case of
 //! the conformance suite. Here is the rest: if the time for closing is over, what is left is cut.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::time::{Duration, Instant};
 
 use backing_services::resource::Detached;

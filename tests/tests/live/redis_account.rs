@@ -1,7 +1,5 @@
 //! Redis: the privileges of an account, compared on a real server with the field's `needs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::sync::LazyLock;
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! PostgreSQL: the account and its privileges, compared on a real server with the field's `needs`.
 //! For both services.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::time::Duration;
 
 use backing_services::{AttachError, BackingServices, Finding, Postgres, Resource, TokioPostgres};

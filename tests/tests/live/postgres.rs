@@ -1,7 +1,5 @@
 //! PostgreSQL: valid and faulty servers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};

@@ -1,8 +1,6 @@
 //! A client certificate logs in only if the server asked for it, and got it, on that very
 //! handshake. A configured certificate that no server checked proves nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! AMQP: a real RabbitMQ, and servers that only pretend to be one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::io;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! AMQP: what an account may do, tried on a real RabbitMQ and compared with the field's needs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::sync::LazyLock;
 use std::time::Duration;
 

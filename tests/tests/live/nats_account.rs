@@ -1,7 +1,5 @@
 //! NATS: the privileges of an account, compared on a real server with the field's `needs`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::time::Duration;
 
 use backing_services::{BackingServices, Nats, Resource};

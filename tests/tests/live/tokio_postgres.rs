@@ -1,8 +1,6 @@
 //! PostgreSQL through tokio-postgres, with channel binding for every login: valid, faulty and
 //! hostile servers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +11,7 @@ use backing_services::service::Refusal;
 use backing_services::{AttachError, BackingServices, Resource, TokioPostgres};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, CANARY, PASSWORD};
+use backing_services_tests::hostile::ESCAPES;
 use backing_services_tests::hostile::postgres::probe::{
     NAMES, Row, TEXT, answer, answering, bad_answers, columns, good, power, row, with,
 };
@@ -458,10 +457,7 @@ async fn without_tls_there_is_still_a_proof() {
         (posture.tls.as_ref(), posture.authentication.as_deref()),
         (None, Some("SCRAM-SHA-256"))
     );
-    assert!(
-        rules(&posture.findings).contains(&"plaintext_scheme")
-            || journal::text().contains("plaintext_scheme")
-    );
+    assert!(journal::text().contains("plaintext_scheme"), "a debug build says so in the log");
     shop.detach().await;
 
     for asked in [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec()] {
@@ -540,10 +536,6 @@ async fn a_connection_that_broke_is_replaced_and_a_refused_login_is_not_tried_ag
 
 // --- Hostile servers
 // -------------------------------------------------------------------------------
-
-/// Text that a terminal would execute or reverse, with our own secret in it.
-const ESCAPES: &str =
-    "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
 /// Attaches to a server that runs a script, and returns the report and the bytes that the server
 /// received. Attaching must fail, no name may be sent in the clear, and the password may not be
@@ -807,8 +799,11 @@ async fn after_it_was_attached() {
             peer.write([&AUTHENTICATION_OK[..], &READY].concat()).await?;
             peer.read().await?;
             peer.write(answer(&[with(GOOD, 2, Some("16.2\u{1b}[2J\r\nroot:"))])).await?;
-            peer.write(message(b'N', format!("SNOTICE\0C00000\0M{ESCAPES}\0\0").as_bytes()))
-                .await?;
+            peer.write(message(
+                b'N',
+                format!("SNOTICE\0C00000\0M{ESCAPES} geroepen\0\0").as_bytes(),
+            ))
+            .await?;
             peer.read().await?;
             peer.write([&b"D"[..], &0x7fff_ffff_u32.to_be_bytes()].concat()).await?;
             Ok(Some(peer))
@@ -830,5 +825,5 @@ async fn after_it_was_attached() {
     shop.detach().await;
     hostile.assert_all_closed().await;
     journal::assert_silent();
-    assert!(!journal::text().contains("owned"));
+    assert!(!journal::text().contains("geroepen"));
 }

@@ -1,7 +1,5 @@
 //! NATS: valid, faulty and hostile servers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! A local server and a managed one differ only in the locator and the trusted authority: one
 //! unchanged program, two servers of each SQL service.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use backing_services::{BackingServices, MySql, Postgres, Resource, Sqlite, TokioPostgres};
 use backing_services_tests::attempt::attach;
 use backing_services_tests::canary::PASSWORD;

@@ -1,7 +1,5 @@
 //! Migrations have an account of their own, and run before the program attaches.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::time::Duration;
 
 use backing_services::{BackingServices, Postgres, Resource, sqlx};

@@ -1,7 +1,5 @@
 //! HTTPS: a real server, good and bad ones.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -567,7 +565,7 @@ fn no_variable_of_the_process_steers_the_client() {
     let log = folder.path().join("keys");
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args(["--ignored", "--exact", "attaches_from_the_environment"])
+        .args(["--ignored", "--exact", "https::attaches_from_the_environment"])
         .env_clear()
         .envs(variables(&SERVER));
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]

@@ -1,7 +1,5 @@
 //! Whole structs on real servers: all or nothing, all at once, in one report.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 

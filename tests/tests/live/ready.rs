@@ -1,7 +1,5 @@
 //! The replacement client is ready before it takes over: no caller waits for its handshakes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 

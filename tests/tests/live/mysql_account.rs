@@ -1,7 +1,5 @@
 //! MariaDB: the account and its privileges, compared with the field's needs, on a real server.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::time::Duration;
 
 use backing_services::{AttachError, BackingServices, Finding, MySql, Resource};

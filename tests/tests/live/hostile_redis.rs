@@ -3,8 +3,6 @@
 //! Every server here records what it receives. Each attempt ends within its deadline, with a report
 //! that is safe on a terminal. If the password must not be sent, it is not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

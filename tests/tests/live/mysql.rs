@@ -1,7 +1,5 @@
 //! MySQL and MariaDB: real servers, good and bad ones, and hostile ones.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,6 +8,7 @@ use backing_services::posture::TrustPosture;
 use backing_services::{AttachError, BackingServices, MySql, Resource};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, ADMIN_PASSWORD, CANARY, PASSWORD};
+use backing_services_tests::hostile::ESCAPES;
 use backing_services_tests::hostile::mysql::{
     CAPABILITIES, SSL, error as error_packet, greeting, ok, packet, results, rows, startup, switch,
 };
@@ -367,11 +366,6 @@ async fn without_tls_the_password_is_not_shown() {
 }
 
 // --- Hostile servers -----------------------------------------------------------------------------
-
-/// Escape sequences that a terminal obeys, and characters that reverse a line, with our own secret
-/// among them.
-const ESCAPES: &str =
-    "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
 const NATIVE: &str = "mysql_native_password";
 

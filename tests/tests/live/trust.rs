@@ -1,12 +1,6 @@
 //! Trust beyond a single authority: a pinned key, a completed chain, and the report for an
 //! incomplete chain.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot do what it should has to stop, there and loudly"
-)]
-
 use std::time::Duration;
 
 use backing_services::posture::TrustPosture;

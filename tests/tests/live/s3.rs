@@ -1,7 +1,5 @@
 //! S3: valid, faulty and hostile servers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -351,7 +349,7 @@ fn no_variable_of_the_process_steers_the_driver() {
     let roots = folder.write("roots.pem", &Authority::new("another authority").pem());
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args(["--ignored", "--exact", "attaches_from_the_environment"])
+        .args(["--ignored", "--exact", "s3::attaches_from_the_environment"])
         .env_clear()
         .envs(variables(&SERVER));
     for name in [

@@ -3,8 +3,6 @@
 //! Every server here records what it receives. Each attempt ends within its deadline, with a report
 //! that is safe on a terminal, and without sending the password.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
-
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +10,7 @@ use std::time::{Duration, Instant};
 use backing_services::{AttachError, BackingServices, Postgres, Resource};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, CANARY, PASSWORD};
+use backing_services_tests::hostile::ESCAPES;
 use backing_services_tests::hostile::postgres::probe::{
     NAMES, Row, answer, answering, bad_answers, columns, done, good, power, row, with,
 };
@@ -26,11 +25,6 @@ use backing_services_tests::variables::{self, Variables};
 
 const USER: &str = "shopkeeper";
 const DATABASE: &str = "shop_data";
-
-/// Escape sequences that a terminal obeys, and characters that reverse a line, with our own secret
-/// among them.
-const ESCAPES: &str =
-    "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nroot: \u{202e}kanarie-7f3a-Wk0qShopZx84\u{200b}\u{9b}31m";
 
 /// The upper bound for an attempt that waits for nothing.
 const SOON: Duration = Duration::from_secs(3);
