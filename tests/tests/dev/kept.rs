@@ -149,6 +149,16 @@ fn started(folder: &Path, number: i32) -> (Child, String) {
     (child, found.expect("it attaches"))
 }
 
+/// A process that ends with its handle.
+struct Other(Child);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// All files and folders below a folder, with their modes.
 fn modes(folder: &Path) -> Vec<(String, u32)> {
     let mut found = Vec::new();
@@ -207,15 +217,14 @@ async fn data_stay_between_runs_and_after_a_kill() {
     }
 
     // A number that a new process has by now stands in the way of PostgreSQL.
-    let mut other = unprivileged("sleep").arg("600").current_dir("/").spawn().unwrap();
+    let other = Other(unprivileged("sleep").arg("600").current_dir("/").spawn().unwrap());
     let pid = folder.join("postgres/data/postmaster.pid");
-    fs::write(&pid, format!("{}\n{}\n", other.id(), folder.display())).unwrap();
+    fs::write(&pid, format!("{}\n{}\n", other.0.id(), folder.display())).unwrap();
     let (mut fourth, found) = started(&folder, 4);
     assert_eq!(found, format!("{} {secret}", all(4)));
     drop(fourth.stdin.take());
     fourth.wait().unwrap();
-    other.kill().unwrap();
-    other.wait().unwrap();
+    drop(other);
 
     // The privileges are those of the present struct.
     let dev = Dev::builder::<changed::Hoard>().__keeping(&folder).start().await.unwrap();
