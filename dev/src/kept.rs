@@ -22,6 +22,9 @@ const STOP: Duration = Duration::from_secs(20);
 /// The folder with the data, in the folder of a server.
 const DATA: &str = "data";
 
+/// The beginning of the name of a file or folder that is not complete.
+const NEW: &str = "new-";
+
 /// A folder that keeps the data of servers, in a folder for each of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
@@ -55,7 +58,7 @@ impl Kept {
                 away(&self.name)
             ))),
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_empty() => {
-                write_new(&self.path.join("owner"), &format!("{owner}\n"))
+                write(&self.path.join("owner"), &format!("{owner}\n"))
             }
             Err(_) => Err(DevError::new(format!(
                 "`{}` was not made by `dev`: {}",
@@ -65,8 +68,12 @@ impl Kept {
         }
     }
 
+    /// True if nothing is in it but a file that an earlier run did not complete.
     fn is_empty(&self) -> bool {
-        fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none())
+        let is_new = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(NEW);
+        fs::read_dir(&self.path)
+            .and_then(|entries| entries.collect::<io::Result<Vec<_>>>())
+            .is_ok_and(|entries| entries.iter().all(|entry| is_new(&entry.file_name())))
     }
 
     /// The servers of root have another account, which passes through every folder on the way.
@@ -103,7 +110,7 @@ impl Kept {
             }
             _ => {
                 let secret = make()?;
-                write_new(&path, &secret)?;
+                write(&path, &secret)?;
                 Ok(secret)
             }
         }
@@ -193,26 +200,29 @@ impl Place {
         if self.is_filled() {
             return Ok(data);
         }
-        let new = self.path.join("new");
-        match fs::remove_dir_all(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(DevError::path("cannot remove", &new, &error));
-            }
-            _ => {}
-        }
-        make_folder(&new, 0o700)?;
+        // Each run fills a folder of its own: the programs of one that was killed may go on.
+        let failed = |error| DevError::path("cannot fill", &self.path, &error);
+        let new = tempfile::Builder::new().prefix(NEW).tempdir_in(&self.path).map_err(failed)?;
+        let new = new.keep();
         if let Some((user, group)) = folder::account().filter(|_| is_a_servers) {
             chown(&new, Some(user), Some(group))
                 .map_err(|error| DevError::path("cannot change the owner of", &new, &error))?;
         }
         fill(&new)?;
         if let Some(release) = &self.release {
-            let path = self.path.join("release");
-            let _ = fs::remove_file(&path);
-            write_new(&path, &format!("{release}\n"))?;
+            write(&self.path.join("release"), &format!("{release}\n"))?;
         }
         fs::rename(&new, &data).map_err(|error| DevError::path("cannot rename", &new, &error))?;
+        self.remove_incomplete();
         Ok(data)
+    }
+
+    /// Removes the folders that earlier runs did not complete.
+    fn remove_incomplete(&self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(NEW)) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 
     /// Removes a file of an earlier run from the data.
@@ -314,12 +324,14 @@ pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), DevError> {
     }
 }
 
-/// Writes a file that only its owner can read.
-fn write_new(path: &Path, text: &str) -> Result<(), DevError> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| DevError::path("cannot write", path, &error))
+/// Writes a file that only its owner can read. It is there with all of its text, or not at all.
+fn write(path: &Path, text: &str) -> Result<(), DevError> {
+    let failed = |error| DevError::path("cannot write", path, &error);
+    let folder = path.parent().unwrap_or(path);
+    let mut file = tempfile::Builder::new().prefix(NEW).tempfile_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map(drop).map_err(|error| failed(error.error))
 }
 
 fn open_lock(path: &Path) -> Result<File, DevError> {
@@ -397,7 +409,7 @@ mod tests {
             Err(DevError::new("no"))
         };
         place.data(false, fails).unwrap_err();
-        let data = place.data(false, |new| write_new(&new.join("all"), "x")).unwrap();
+        let data = place.data(false, |new| write(&new.join("all"), "x")).unwrap();
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
         place.data(false, |_| panic!("it is filled")).unwrap();
         drop(place);

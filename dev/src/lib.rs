@@ -40,6 +40,8 @@ pub use container::{Container, Containers};
 pub use dev::{Builder, Dev, Progress, Template};
 #[cfg(feature = "servers")]
 pub use error::DevError;
+#[cfg(feature = "servers")]
+pub use program::Programs;
 
 /// Checks that the README's code compiles.
 #[cfg(all(doctest, feature = "servers"))]

@@ -173,7 +173,7 @@ fn the_suite_finds_the_faults_of_a_careless_service() {
         (Case::WrongPassword, "authentication_failed"),
         (Case::EveryConnection, "it was sent"),
         (Case::DetachOpening, ""),
-        (Case::Administrator, "an administrator, or an exception"),
+        (Case::Administrator, "declare an exception of this case"),
     ] {
         let message = suite.run(case).expect_err("it is careless");
         assert!(message.contains(expected), "{case:?}: {message}");

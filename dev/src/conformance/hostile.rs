@@ -39,6 +39,8 @@ pub struct Heard {
     pub plain: Vec<u8>,
     /// The bytes that arrived under TLS, decrypted.
     pub secret: Vec<u8>,
+    /// The number of bytes that the client has taken of a flood.
+    pub flooded: usize,
     /// True if the TLS handshake was completed.
     pub tls: bool,
     /// True if either side has closed the connection.
@@ -190,6 +192,7 @@ impl Peer {
         let many = bytes.repeat((64 * 1024 / bytes.len()).max(1));
         loop {
             self.write(&many).await?;
+            self.heard.lock().expect("the record")[self.index].flooded += many.len();
         }
     }
 

@@ -1,8 +1,8 @@
 //! A relay between a client and a server. It counts connections, and can stop forwarding on
 //! request, as a network does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,7 +21,14 @@ pub struct Relay {
     flow: watch::Sender<Flow>,
     accepted: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
+    heard: Heard,
 }
+
+/// The first bytes of all clients.
+type Heard = Arc<Mutex<Vec<u8>>>;
+
+/// The number of bytes of clients that are recorded.
+const RECORDED: usize = 64 * 1024;
 
 /// The mode of the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +56,8 @@ impl Relay {
         let (flow, watched) = watch::channel(Flow::Open);
         let target = Arc::new(AtomicU16::new(target));
         let current = Arc::clone(&target);
+        let heard = Heard::default();
+        let record = Arc::clone(&heard);
         let (accepted, open) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (count, count_open) = (Arc::clone(&accepted), Arc::clone(&open));
         hostile::runtime().spawn(async move {
@@ -56,7 +65,8 @@ impl Relay {
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
                 count_open.fetch_add(1, Ordering::SeqCst);
-                let relayed = relay(client, current.load(Ordering::SeqCst), watched.clone());
+                let target = current.load(Ordering::SeqCst);
+                let relayed = relay(client, target, watched.clone(), Arc::clone(&record));
                 let open = Arc::clone(&count_open);
                 tokio::spawn(async move {
                     relayed.await;
@@ -64,7 +74,7 @@ impl Relay {
                 });
             }
         });
-        Self { port, target, flow, accepted, open }
+        Self { port, target, flow, accepted, open, heard }
     }
 
     /// Leads new connections to another port.
@@ -75,6 +85,12 @@ impl Relay {
     /// Changes the mode for every connection.
     pub fn set(&self, flow: Flow) {
         self.flow.send_replace(flow);
+    }
+
+    /// The first bytes that clients have sent, of all connections.
+    #[must_use]
+    pub fn heard(&self) -> Vec<u8> {
+        self.heard.lock().expect("the record").clone()
     }
 
     /// The number of connections so far.
@@ -99,14 +115,14 @@ impl Relay {
     }
 }
 
-async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
+async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>, heard: Heard) {
     let mut cut = flow.clone();
     let both = async {
         let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::join!(
-            pass(from_client, to_server, flow.clone(), Side::Client),
+            pass(from_client, to_server, flow.clone(), Side::Client(heard)),
             pass(from_server, to_client, flow, Side::Server)
         );
     };
@@ -117,10 +133,16 @@ async fn relay(client: TcpStream, target: u16, flow: watch::Receiver<Flow>) {
 }
 
 /// The side that sends.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
-    Client,
+    /// Its bytes are recorded.
+    Client(Heard),
     Server,
+}
+
+impl Side {
+    const fn is_server(&self) -> bool {
+        matches!(self, Self::Server)
+    }
 }
 
 async fn pass(
@@ -133,17 +155,22 @@ async fn pass(
     let mut passed = 0;
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         let mut rest = &bytes[..count];
+        if let Side::Client(heard) = &side {
+            let mut heard = heard.lock().expect("the record");
+            let room = RECORDED.saturating_sub(heard.len());
+            heard.extend_from_slice(&rest[..room.min(rest.len())]);
+        }
         while !rest.is_empty() {
             let goes = |flow: &Flow| match *flow {
                 Flow::Open | Flow::Slow(_) | Flow::Drip(_) => true,
-                Flow::SilentAfter(most) => side == Side::Client || passed < most,
+                Flow::SilentAfter(most) => !side.is_server() || passed < most,
                 Flow::Silent | Flow::ForcedClose => false,
             };
             let Ok(flow) = flow.wait_for(goes).await.map(|flow| *flow) else { return };
             let (pause, most) = match flow {
                 Flow::Slow(milliseconds) => (Duration::from_millis(milliseconds), rest.len()),
-                Flow::Drip(pause) if side == Side::Server => (pause, 1),
-                Flow::SilentAfter(most) if side == Side::Server => (Duration::ZERO, most - passed),
+                Flow::Drip(pause) if side.is_server() => (pause, 1),
+                Flow::SilentAfter(most) if side.is_server() => (Duration::ZERO, most - passed),
                 _ => (Duration::ZERO, rest.len()),
             };
             if !pause.is_zero() {

@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::conformance::case::Case;
 use crate::conformance::stage::Stage;
 use crate::conformance::subject::{Exception, Subject};
-use crate::conformance::{cases, table};
+use crate::conformance::{cases, journal, table};
 
 /// The number of cases that run at once, if `--test-threads` does not set it. Most of them wait.
 const THREADS: usize = 8;
@@ -136,6 +136,8 @@ pub fn main(suites: impl IntoIterator<Item = Suite>) -> ExitCode {
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
+    // What was logged after the last case had searched the log.
+    journal::assert_silent();
     let outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
     if !outcomes.is_empty() {
         let _ = writeln!(std::io::stdout(), "{}", table::of(&suites, &outcomes));

@@ -99,18 +99,17 @@ impl Database for PostgresDatabase {
 
     fn grant(self: Box<Self>, wanted: &Wanted) -> Result<Access, DevError> {
         let (name, account, server) = (wanted.name(), wanted.account()?, &self.owned.server);
-        if wanted.kept.is_some() && has_postgres(server, "pg_roles WHERE rolname", name)? {
-            // Its privileges are those of an earlier `needs`.
-            let role = quoted::for_postgres(name);
-            let administrator = quoted::for_postgres(server.administrator().name());
-            let script = format!(
-                "REASSIGN OWNED BY {role} TO {administrator};\nDROP OWNED BY {role};\n\
-                 DROP ROLE {role};\n"
-            );
-            server.script(name, &script)?;
-        }
+        let earlier = match wanted.kept {
+            Some(_) => rename_role(server, name)?,
+            None => None,
+        };
         let statements = wanted.statements(Some(name))?;
         server.script(name, &statements).map_err(|error| wanted.refused(&error))?;
+        if let Some(earlier) = earlier {
+            // The program keeps what it has made, and has the privileges of the present `needs`.
+            let script = replace_role(&earlier, &quoted::for_postgres(name));
+            server.script(name, &script)?;
+        }
         server.script(name, &postgres::password(&account))?;
         let (port, path) = (server.port, format!("/{name}"));
         wanted.access(port, &path, account, self.owned)
@@ -138,6 +137,31 @@ impl Database for PostgresDatabase {
         }
         Ok(Box::new(PostgresTemplate { owned: self.owned, options, memory }))
     }
+}
+
+/// Gives the role of an earlier run another name, and returns that, quoted. `None` if there is no
+/// such role.
+fn rename_role(server: &Postgres, name: &str) -> Result<Option<String>, DevError> {
+    // A name has at most 63 bytes.
+    let earlier: String = name.chars().take(40).chain(" (earlier)".chars()).collect();
+    let (role, quoted) = (quoted::for_postgres(name), quoted::for_postgres(&earlier));
+    let has = |name: &str| has_postgres(server, "pg_roles WHERE rolname", name);
+    match (has(name)?, has(&earlier)?) {
+        (false, false) => return Ok(None),
+        (true, false) => {
+            server.script(name, &format!("ALTER ROLE {role} RENAME TO {quoted};\n"))?;
+        }
+        // A run was killed between these steps.
+        (true, true) => server.script(name, &replace_role(&role, &quoted))?,
+        (false, true) => {}
+    }
+    Ok(Some(quoted))
+}
+
+/// The statements that give all objects of a role to another one, and remove the role with its
+/// privileges. Both names are quoted.
+fn replace_role(role: &str, by: &str) -> String {
+    format!("REASSIGN OWNED BY {role} TO {by};\nDROP OWNED BY {role};\nDROP ROLE {role};\n")
 }
 
 struct PostgresTemplate {

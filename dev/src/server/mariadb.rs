@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crate::authority::Leaf;
@@ -187,12 +187,21 @@ impl MariaDb {
         run_with(&mut client, text).map(drop)
     }
 
-    /// The statements that make all that is in a database.
+    /// The statements that make all that is in a database. Bytes that are no text are in them as
+    /// hexadecimal digits.
     pub(crate) fn dump(&self, database: &str) -> Result<String, DevError> {
         let mut client = self.client("mariadb-dump")?;
-        run(client
-            .args(["--routines", "--events", "--skip-comments", "--single-transaction"])
-            .arg(database))
+        client.args(["--routines", "--events", "--skip-comments", "--single-transaction"]);
+        client.args(["--hex-blob", "--default-character-set=utf8mb4", database]);
+        let failed = |error| DevError::system("cannot start `mariadb-dump`", &error);
+        let output = client.stdin(Stdio::null()).output().map_err(failed)?;
+        if !output.status.success() {
+            return Err(DevError::failed("mariadb-dump", &output));
+        }
+        // The standard error has warnings, which are no statements.
+        String::from_utf8(output.stdout).map_err(|_| {
+            DevError::new("the template has a text that is not UTF-8, which cannot be copied")
+        })
     }
 
     /// The log of the server so far.

@@ -35,6 +35,7 @@
 //! const SCHEMES: &[Scheme] = &[Scheme::tls("tcp")];
 //! ```
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -56,9 +57,9 @@ use tokio::sync::Mutex;
 #[derive(Clone, Copy, Debug)]
 pub struct Faktory;
 
-/// The maximum number of hash rounds that the server may request. Faktory requests 4000 to 9000; a
-/// million take a second.
-const MOST_ROUNDS: u64 = 100_000;
+/// The numbers of hash rounds that the server may request. Faktory requests 4000 to 9000. With few
+/// rounds, the hash gives the password away; a million take a second.
+const ROUNDS: RangeInclusive<u64> = 4000..=100_000;
 
 /// The longest line that is read, in bytes. `INFO` has some 1000.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -114,7 +115,8 @@ impl Client {
 /// A connection. Its users take turns.
 #[derive(Debug)]
 struct Connection {
-    stream: Mutex<Stream>,
+    /// `None` once it broke.
+    stream: Mutex<Option<Stream>>,
     is_broken: AtomicBool,
 }
 
@@ -139,7 +141,7 @@ impl Connection {
         timely(log_in(&mut dialled.stream, target)).await?;
         posture.authentication = Some("salted SHA-256".to_owned());
         let connection =
-            Self { stream: Mutex::new(dialled.stream), is_broken: AtomicBool::new(false) };
+            Self { stream: Mutex::new(Some(dialled.stream)), is_broken: AtomicBool::new(false) };
         let info = connection.ask("INFO").await?;
         posture.server = serde_json::from_str::<Value>(&info).ok().and_then(|info| {
             Some(ServerPosture::new("Faktory", info["server"]["faktory_version"].as_str()?))
@@ -180,20 +182,34 @@ impl Connection {
         &self,
         exchange: impl AsyncFnOnce(&mut Stream) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let mut stream = timely(async { Ok(self.stream.lock().await) }).await?;
-        if self.is_broken.swap(true, Ordering::Relaxed) {
-            return Err(Failure::closed().into());
-        }
+        let mut place = timely(async { Ok(self.stream.lock().await) }).await?;
+        let mut stream = place.take().ok_or_else(Failure::closed)?;
+        let broken = Broken(&self.is_broken);
         let answer = timely(exchange(&mut stream)).await?;
-        self.is_broken.store(false, Ordering::Relaxed);
+        *place = Some(stream);
+        std::mem::forget(broken);
         Ok(answer)
     }
 
     /// Faktory expects `END`; without it, it detects the closed connection.
     async fn end(&self) {
-        let mut stream = self.stream.lock().await;
-        let _ = timely(send(&mut stream, "END")).await;
-        let _ = stream.shutdown().await;
+        let _ = timely(async {
+            if let Some(mut stream) = self.stream.lock().await.take() {
+                send(&mut stream, "END").await?;
+                stream.shutdown().await.map_err(|_| Failure::closed())?;
+            }
+            Ok(())
+        })
+        .await;
+    }
+}
+
+/// Marks a connection as broken when it is dropped.
+struct Broken<'a>(&'a AtomicBool);
+
+impl Drop for Broken<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -213,8 +229,8 @@ async fn log_in(stream: &mut Stream, target: &Target) -> Result<(), Refusal> {
         return Err(Finding::new(&MISSING_CREDENTIALS, missing).into());
     };
     let rounds = greeting.get("i").and_then(Value::as_u64).unwrap_or(1);
-    if !(1..=MOST_ROUNDS).contains(&rounds) {
-        let weak = "the server wants the password hashed an unreasonable number of times";
+    if !ROUNDS.contains(&rounds) || salt.is_empty() {
+        let weak = "the server wants the password hashed with too few or too many rounds, or without a salt";
         return Err(Finding::new(&WEAK_AUTHENTICATION, weak).into());
     }
     let proof = hash(password, salt, rounds);

@@ -89,6 +89,8 @@ async fn refuses_servers_that_violate_the_protocol() {
             vec!["+HI {\"v\":2,\"s\":\"a\",\"i\":4000000000}\r\n"],
             "weak_authentication",
         ),
+        (ca.server(), vec!["+HI {\"v\":2,\"s\":\"a\",\"i\":1}\r\n"], "weak_authentication"),
+        (ca.server(), vec!["+HI {\"v\":2,\"s\":\"\",\"i\":4000}\r\n"], "weak_authentication"),
     ] {
         let server = server(&leaf, &says);
         let error = attach(server.port, &ca.pem()).await.expect_err(rule);

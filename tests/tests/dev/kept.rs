@@ -25,7 +25,7 @@ use tempfile::TempDir;
 #[derive(BackingServices)]
 #[services(prefix = "HOARD", deadline = 60)]
 struct Hoard {
-    #[service(needs = "SELECT, INSERT ON orders")]
+    #[service(needs = "USAGE, CREATE ON SCHEMA public; SELECT, INSERT ON orders")]
     orders: Resource<Postgres>,
     #[service(needs = "SELECT, INSERT ON stock")]
     stock: Resource<MySql>,
@@ -57,7 +57,13 @@ async fn start(folder: &Path) -> Result<Dev, DevError> {
 async fn add(hoard: &Hoard, number: i32) -> Vec<(&'static str, i64)> {
     let orders = hoard.orders.client();
     sqlx::query("INSERT INTO orders VALUES ($1)").bind(number).execute(&*orders).await.unwrap();
-    let in_orders = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&*orders).await;
+    // A table of its own.
+    let table = "CREATE TABLE IF NOT EXISTS drafts (id int PRIMARY KEY)";
+    sqlx::query(table).execute(&*orders).await.unwrap();
+    sqlx::query("INSERT INTO drafts VALUES ($1)").bind(number).execute(&*orders).await.unwrap();
+    let count = "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM drafts)";
+    let in_both: Result<i64, _> = sqlx::query_scalar(count).fetch_one(&*orders).await;
+    let in_orders = in_both.map(|both| both / 2);
 
     let stock = hoard.stock.client();
     sqlx::query("INSERT INTO stock VALUES (?)").bind(number).execute(&*stock).await.unwrap();

@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 struct Album {
     #[service(needs = "SELECT, INSERT ON orders")]
     orders: Resource<Postgres>,
-    #[service(needs = "SELECT, INSERT ON stock; EXECUTE ON PROCEDURE count_stock")]
+    #[service(
+        needs = "SELECT, INSERT ON stock; SELECT ON pictures; EXECUTE ON PROCEDURE count_stock"
+    )]
     stock: Resource<MySql>,
     #[service(needs = "get ON KEY *")]
     sessions: Resource<Redis>,
@@ -24,6 +26,8 @@ struct Album {
 const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders VALUES (1)";
 const STOCK: &str = "CREATE TABLE stock (id int PRIMARY KEY, name text);
     INSERT INTO stock VALUES (1, 'it''s a \\\\ in ä');
+    CREATE TABLE pictures (id int PRIMARY KEY, bytes blob, fixed binary(4));
+    INSERT INTO pictures VALUES (1, UNHEX('FFFE8090A0B0C0D0'), UNHEX('00FF270A'));
     CREATE VIEW all_stock AS SELECT id FROM stock;
     CREATE PROCEDURE count_stock() SELECT count(*) FROM stock";
 
@@ -58,6 +62,12 @@ async fn each_copy_has_what_the_scripts_made_and_an_account_of_its_own() {
             .await
             .unwrap();
         assert_eq!(name, "it's a \\ in ä");
+        let bytes: String =
+            sqlx::query_scalar("SELECT concat(hex(bytes), hex(fixed)) FROM pictures")
+                .fetch_one(&*stock)
+                .await
+                .unwrap();
+        assert_eq!(bytes, "FFFE8090A0B0C0D000FF270A");
         let notes = album.notes.client();
         sqlx::query("CREATE TABLE notes (id int)").execute(&*notes).await.unwrap();
         // No privilege but those that it needs.

@@ -1,17 +1,18 @@
 //! The server proves its identity before anything is sent to it.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use backing_services_runtime::posture::TrustPosture;
-use backing_services_runtime::{AttachError, BackingServices as _, Service};
+use backing_services_runtime::{AttachError, BackingServices as _, Resource, Service};
+use tokio::time::Instant;
 
 use crate::authority::{NAMES, SUBJECT};
 use crate::conformance::attempt::problems;
-use crate::conformance::canary;
 use crate::conformance::hostile::Hostile;
 use crate::conformance::journal;
 use crate::conformance::pki::{self, Authority, Leaf};
-use crate::conformance::relay::Relay;
+use crate::conformance::relay::{Flow, Relay};
 use crate::conformance::stage::{self, Fixture as _, Patient, SOON, Stage, refused};
 use crate::conformance::subject::{Setup, Subject, Variables};
 use crate::folder::Folder;
@@ -22,7 +23,10 @@ pub(super) async fn attach<S: Subject>(stage: &Stage<S>) {
     let (relay, variables) = stage.relayed();
     let shop: Patient<S::Service> = stage::attach(&variables).await.unwrap();
     let posture = shop.subject().posture();
-    let tls = posture.tls.as_ref().expect("TLS");
+    let tls = posture
+        .tls
+        .as_ref()
+        .expect("the posture has no TLS: set `posture.tls` to that of `Target::dial`");
     assert!(["TLS 1.2", "TLS 1.3"].contains(&tls.version), "{}", tls.version);
     let private = [TrustPosture::PrivateCa, TrustPosture::PrivateCaAndPublicRoots];
     assert!(private.contains(&tls.trust), "{:?}", tls.trust);
@@ -50,6 +54,7 @@ pub(super) async fn wrong_authority<S: Subject>(stage: &Stage<S>) {
     // Without `_CA`, only public authorities are trusted.
     let (pretender, variables) = stage.pretender(&stage.authority.server());
     assert_refused::<S>(&pretender, &variables.without("CA"), "unverified_tls").await;
+    assert_not_trusted(&pretender);
 }
 
 pub(super) async fn expired<S: Subject>(stage: &Stage<S>) {
@@ -78,15 +83,14 @@ pub(super) async fn weak_key<S: Subject>(stage: &Stage<S>) {
     let variables = server.before(stage).with("CA", ca);
     let error = refused::<Patient<S::Service>>(&variables, SOON).await;
     assert_eq!(problems(&error), ["weak_certificate"], "{error}");
-    server.assert_nothing_was_sent();
+    server.assert_no_handshake("-tls1_2");
 }
 
 pub(super) async fn tls_1_1_only<S: Subject>(stage: &Stage<S>) {
     let server = OpenSsl::start(&stage.authority.server(), "ALL:@SECLEVEL=0", &["-tls1_1"]);
     let error = refused::<Patient<S::Service>>(&server.before(stage), SOON).await;
     assert_eq!(problems(&error), ["obsolete_tls"], "{error}");
-    server.assert_nothing_was_sent();
-    server.assert_speaks_tls_1_1();
+    server.assert_no_handshake("-tls1_1");
 }
 
 pub(super) async fn plaintext_only<S: Subject>(stage: &Stage<S>) {
@@ -98,6 +102,7 @@ pub(super) async fn plaintext_only<S: Subject>(stage: &Stage<S>) {
     let problems = problems(&error);
     assert!(problems.len() == 1 && S::PLAINTEXT.contains(&problems[0]), "{error}");
     assert!(relay.accepted() <= S::DIALS, "there is no second try");
+    variables.assert_none_in(&relay.heard());
     let without_tls = error.to_string().contains("does not speak TLS");
     assert_eq!(without_tls, problems == ["obsolete_tls"], "{error}");
     // A developer's own server is the usual one without TLS.
@@ -112,7 +117,7 @@ pub(super) async fn about_to_expire<S: Subject>(stage: &Stage<S>) {
     let posture = shop.subject().posture();
     let mut findings = posture.findings.iter();
     let finding = findings.find(|finding| finding.rule().name == "certificate_expiry");
-    let finding = finding.expect("a warning");
+    let finding = finding.expect("no warning: the posture has to have the TLS of the connection");
     assert!(!finding.is_denied() && finding.message().contains("3 days"), "{finding}");
     let text = journal::text();
     let mut lines = text.lines();
@@ -132,13 +137,25 @@ pub(super) async fn pin<S: Subject>(stage: &Stage<S>) {
         return;
     }
     assert_refused::<S>(&pretender, &other, "unverified_tls").await;
+    assert_not_trusted(&pretender);
 
     let server = stage.start(leaf.clone(), None);
-    let variables = S::account(&server).with("PIN", leaf.pin().unwrap());
+    let relay = Relay::to(S::port(&server));
+    let variables = S::account(&server).at(S::port(&server), relay.port);
+    let variables = variables.with("PIN", leaf.pin().unwrap()).with_parameters(S::LIMITS);
     let shop: Patient<S::Service> = stage::attach(&variables).await.unwrap();
     let posture = shop.subject().posture();
-    assert_eq!(posture.tls.as_ref().expect("TLS").trust, TrustPosture::PinnedKey);
+    assert_eq!(
+        posture
+            .tls
+            .as_ref()
+            .expect("the posture has no TLS: set `posture.tls` to that of `Target::dial`")
+            .trust,
+        TrustPosture::PinnedKey
+    );
     S::work(&shop.subject().client()).await.expect("a call works");
+    let (other, _) = stage.pretender(&pki::self_signed());
+    later_is_refused::<S>(shop.subject(), &relay, &other, &variables).await;
     shop.detach().await;
 }
 
@@ -146,6 +163,7 @@ pub(super) async fn pin<S: Subject>(stage: &Stage<S>) {
 pub(super) async fn is_refused<S: Subject>(stage: &Stage<S>, leaf: &Leaf, rule: &str) {
     let (pretender, variables) = stage.pretender(leaf);
     assert_refused::<S>(&pretender, &variables, rule).await;
+    assert_not_trusted(&pretender);
 }
 
 /// The attempt violates this rule alone, and nothing is sent to the server under TLS.
@@ -171,6 +189,38 @@ pub(super) fn assert_nothing_was_sent(pretender: &Hostile, variables: &Variables
     }
 }
 
+/// No handshake was completed. A client that waits for a greeting would send nothing, and yet trust
+/// the server.
+pub(super) fn assert_not_trusted(pretender: &Hostile) {
+    assert!(pretender.heard().iter().all(|heard| !heard.tls), "a handshake was completed");
+}
+
+/// Every connection breaks, and the next ones lead to a server that is not the right one: it is
+/// refused, and is sent nothing.
+pub(super) async fn later_is_refused<S: Subject>(
+    subject: &Resource<S::Service>,
+    relay: &Relay,
+    pretender: &Hostile,
+    variables: &Variables,
+) {
+    relay.lead_to(pretender.port);
+    relay.set(Flow::ForcedClose);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    relay.set(Flow::Open);
+    let begin = Instant::now();
+    while pretender.heard().is_empty() {
+        S::work(&subject.client()).await.expect_err("it is not the server");
+        assert!(
+            begin.elapsed() < 2 * SOON,
+            "no call connects again after a break: see `service::reconnect`"
+        );
+    }
+    S::work(&subject.client()).await.expect_err("it is not the server");
+    subject.health().await.expect_err("it is not the server");
+    assert_nothing_was_sent(pretender, variables);
+    assert_not_trusted(pretender);
+}
+
 /// `openssl s_server`: it can do what rustls refuses.
 struct OpenSsl {
     process: Process,
@@ -187,7 +237,7 @@ impl OpenSsl {
         let port = port::free().unwrap();
         let accept = format!("127.0.0.1:{port}");
         let mut command = vec![
-            "openssl", "s_server", "-quiet", "-accept", &accept, "-cert", "server.pem", "-key",
+            "openssl", "s_server", "-rev", "-accept", &accept, "-cert", "server.pem", "-key",
             "server.key", "-cipher", ciphers,
         ];
         command.extend(options);
@@ -206,18 +256,14 @@ impl OpenSsl {
         stage.at(before.port)
     }
 
-    /// It does, with a client that accepts it.
-    fn assert_speaks_tls_1_1(&self) {
+    /// It reports each handshake that is completed. A client that accepts it completes one.
+    fn assert_no_handshake(&self, version: &str) {
+        let is_reported = || self.process.log().contains("Protocol version");
+        assert!(!is_reported(), "a handshake was completed:\n{}", self.process.log());
         let address = format!("127.0.0.1:{}", self.port);
         let mut client = unprivileged("openssl");
-        client.args(["s_client", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-connect", &address]);
-        let output = client.stdin(Stdio::null()).output().unwrap();
-        let output = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.contains("TLSv1.1"), "{output}");
-    }
-
-    /// It prints what it is sent.
-    fn assert_nothing_was_sent(&self) {
-        canary::assert_silent("the server", &self.process.log());
+        client.args(["s_client", version, "-cipher", "ALL:@SECLEVEL=0", "-connect", &address]);
+        client.stdin(Stdio::null()).output().unwrap();
+        self.process.wait_until(is_reported).unwrap();
     }
 }

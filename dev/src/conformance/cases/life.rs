@@ -15,6 +15,9 @@ use crate::conformance::relay::{Flow, Relay};
 use crate::conformance::stage::{self, Fixture, Patient, SOON, Stage};
 use crate::conformance::subject::{PATIENCE, Subject};
 
+/// The connections of a pool for these tasks, in four generations, and as many again.
+const MOST_CONNECTIONS: usize = 8 * (TASKS + 1);
+
 /// The number of tasks that use the client.
 const TASKS: usize = 4;
 
@@ -32,6 +35,8 @@ pub(super) async fn reattach_good<S: Subject>(stage: &Stage<S>) {
     one.assert_all_closed().await;
     shop.detach().await;
     two.assert_all_closed().await;
+    let opened = one.accepted() + two.accepted();
+    assert!(opened <= MOST_CONNECTIONS, "{opened} connections for {TASKS} tasks");
 }
 
 pub(super) async fn reattach_bad<S: Subject>(stage: &Stage<S>) {
@@ -68,12 +73,16 @@ pub(super) async fn detach_in_flight<S: Subject>(stage: &Stage<S>) {
     S::work(&shop.subject().client()).await.expect("a call works");
     relay.set(Flow::Slow(200));
     let user = Arc::clone(&shop);
+    let kept = shop.subject().client().clone();
     let working = tokio::spawn(async move { S::work(&user.subject().client()).await });
+    // The runtime waits for a guard, and the service for a call by a clone.
+    let unguarded = tokio::spawn(async move { S::work(&kept).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!working.is_finished(), "it is in flight");
+    assert!(!working.is_finished() && !unguarded.is_finished(), "they are in flight");
     let detached = shop.detach().await;
     assert!(detached.is_clean(), "{detached}");
     working.await.unwrap().expect("the call ends well");
+    unguarded.await.unwrap().expect("the call by a clone ends well");
     relay.set(Flow::Open);
     relay.assert_all_closed().await;
 }
@@ -123,7 +132,10 @@ async fn opening<S: Subject>(
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(begin.elapsed() < SOON, "no call opens a connection");
+        assert!(
+            begin.elapsed() < SOON,
+            "no call connects again after a break: see `service::reconnect`"
+        );
     }
 }
 
