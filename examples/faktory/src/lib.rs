@@ -230,7 +230,8 @@ async fn log_in(stream: &mut Stream, target: &Target) -> Result<(), Refusal> {
     };
     let rounds = greeting.get("i").and_then(Value::as_u64).unwrap_or(1);
     if !ROUNDS.contains(&rounds) || salt.is_empty() {
-        let weak = "the server wants the password hashed with too few or too many rounds, or without a salt";
+        let weak = "the server wants the password hashed with too few or too many rounds, or \
+                    without a salt";
         return Err(Finding::new(&WEAK_AUTHENTICATION, weak).into());
     }
     let proof = hash(password, salt, rounds);

@@ -605,3 +605,22 @@ async fn plaintext_to_a_loopback_address() {
     shop.detach().await;
     server.assert_all_closed().await;
 }
+
+#[tokio::test]
+async fn requests_in_flight_are_finished() {
+    let (server, variables) = hostile("", |mut peer| async move {
+        peer.read().await?;
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+        Ok(Some(peer))
+    });
+    let shop: Shop = attach(&variables).await.unwrap();
+    let rates = shop.rates.client().clone();
+    let asked = tokio::spawn(async move { rates.get("/x").send().await?.text().await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(begin.elapsed() > Duration::from_millis(200), "it was waited for");
+    assert_eq!(asked.await.unwrap().unwrap(), "ok");
+    server.assert_all_closed().await;
+}

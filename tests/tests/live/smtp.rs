@@ -478,3 +478,28 @@ async fn nothing_is_sent_after_an_answer_that_is_too_long() {
     assert!(canary::position(heard, b"MAIL FROM").is_some());
     assert!(canary::position(heard, b"QUIT").is_none(), "{}", heard.escape_ascii());
 }
+
+#[tokio::test]
+async fn detaching_waits_for_messages_in_flight() {
+    let (server, variables) = hostile("", |mut peer| async move {
+        answers(&mut peer, &WELCOME).await?;
+        // `NOOP`, `MAIL`, `RCPT`, `DATA`.
+        for answer in ["250 ok\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n"] {
+            peer.read().await?;
+            peer.write(answer).await?;
+        }
+        while !peer.read().await?.ends_with(b"\r\n.\r\n") {}
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        peer.write("250 ok\r\n").await?;
+        Ok(Some(peer))
+    });
+    let shop: Shop = attach(&variables).await.unwrap();
+    let mail = shop.mail.client().clone();
+    let sent = tokio::spawn(async move { mail.send(message("in flight")).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(begin.elapsed() > Duration::from_millis(200), "it was waited for");
+    sent.await.unwrap().unwrap();
+    server.assert_all_closed().await;
+}

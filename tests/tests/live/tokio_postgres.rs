@@ -827,3 +827,24 @@ async fn after_it_was_attached() {
     journal::assert_silent();
     assert!(!journal::text().contains("geroepen"));
 }
+
+/// Detaching waits for running statements, and then closes every connection.
+#[tokio::test]
+async fn detaching_waits_for_statements_in_flight() {
+    let server = server::Postgres::start();
+    let shop: Shop = attach(&variables(&server)).await.unwrap();
+    let client = shop.orders.client().get().await.unwrap();
+    let work = tokio::spawn(async move {
+        client.query_one("SELECT 7 FROM pg_sleep(0.5)", &[]).await.map(|row| row.get::<_, i32>(0))
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let begin = Instant::now();
+    shop.detach().await;
+    assert!(
+        begin.elapsed() >= Duration::from_millis(200) && begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
+    assert_eq!(work.await.unwrap().unwrap(), 7);
+    server.assert_no_connection_of(USER).await;
+}

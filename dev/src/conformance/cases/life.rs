@@ -15,8 +15,9 @@ use crate::conformance::relay::{Flow, Relay};
 use crate::conformance::stage::{self, Fixture, Patient, SOON, Stage};
 use crate::conformance::subject::{PATIENCE, Subject};
 
-/// The connections of a pool for these tasks, in four generations, and as many again.
-const MOST_CONNECTIONS: usize = 8 * (TASKS + 1);
+/// The most connections of four generations. A pool has ten of them as a rule, and one is for the
+/// check of the account.
+const MOST_CONNECTIONS: usize = 4 * 12;
 
 /// The number of tasks that use the client.
 const TASKS: usize = 4;
@@ -67,22 +68,20 @@ pub(super) async fn reattach_silent<S: Subject>(stage: &Stage<S>) {
     shop.detach().await;
 }
 
+/// The call has a guard, for which the runtime waits. That a service waits for a call by a clone of
+/// the client is a test of its own crate: only that knows a call that the server answers late.
 pub(super) async fn detach_in_flight<S: Subject>(stage: &Stage<S>) {
     let (relay, variables) = stage.relayed();
     let shop: Arc<Patient<S::Service>> = Arc::new(stage::attach(&variables).await.unwrap());
     S::work(&shop.subject().client()).await.expect("a call works");
     relay.set(Flow::Slow(200));
     let user = Arc::clone(&shop);
-    let kept = shop.subject().client().clone();
     let working = tokio::spawn(async move { S::work(&user.subject().client()).await });
-    // The runtime waits for a guard, and the service for a call by a clone.
-    let unguarded = tokio::spawn(async move { S::work(&kept).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!working.is_finished() && !unguarded.is_finished(), "they are in flight");
+    assert!(!working.is_finished(), "it is in flight");
     let detached = shop.detach().await;
     assert!(detached.is_clean(), "{detached}");
     working.await.unwrap().expect("the call ends well");
-    unguarded.await.unwrap().expect("the call by a clone ends well");
     relay.set(Flow::Open);
     relay.assert_all_closed().await;
 }
