@@ -202,7 +202,9 @@ impl Place {
         }
         // Each run fills a folder of its own: the programs of one that was killed may go on.
         let failed = |error| DevError::path("cannot fill", &self.path, &error);
-        let new = tempfile::Builder::new().prefix(NEW).tempdir_in(&self.path).map_err(failed)?;
+        let mut folder = tempfile::Builder::new();
+        folder.prefix(NEW).permissions(Permissions::from_mode(0o700));
+        let new = folder.tempdir_in(&self.path).map_err(failed)?;
         let new = new.keep();
         if let Some((user, group)) = folder::account().filter(|_| is_a_servers) {
             chown(&new, Some(user), Some(group))
