@@ -1,4 +1,4 @@
-//! Certificates for the tests: those of [`backing_services_dev::authority`], and invalid ones.
+//! Certificates for the tests: those of [`crate::authority`], and invalid ones.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
