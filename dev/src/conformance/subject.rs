@@ -59,14 +59,15 @@ pub trait Subject: Send + Sync + 'static {
     /// The variables of the account, without `_CA`.
     fn account(server: &Self::Server) -> Variables;
 
-    /// The variables of an administrator. `None` if an exception says why there is none.
+    /// The variables of an administrator. `None` if an exception has the
+    /// reason.
     fn administrator(server: &Self::Server) -> Option<Variables>;
 
-    /// A call that uses a connection, and needs an answer of the server. It tells whether the
-    /// server has answered as it should.
+    /// A call that uses a connection, and needs an answer of the server.
     ///
     /// # Errors
-    /// A text about the failure, without any text of the server.
+    /// If the server has not answered as it should: a text about the failure, without any text of
+    /// the server.
     fn work(
         client: &<Self::Service as Service>::Client,
     ) -> impl Future<Output = Result<(), String>> + Send;

@@ -224,7 +224,7 @@ impl<T> Owned<T> {
     }
 }
 
-/// Starts a server with kept data. Its error says where they are.
+/// Starts a server with kept data. Its error names their folder.
 pub(super) fn kept<T>(
     place: Option<Place>,
     start: impl FnOnce(Option<Place>) -> Result<T, DevError>,

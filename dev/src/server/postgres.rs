@@ -106,7 +106,7 @@ impl Postgres {
         );
         match place {
             None => settings.push_str("fsync = off\nfull_page_writes = off\n"),
-            // Of a server that was killed. The lock says that it has ended; its number may be that
+            // Of a server that was killed. The lock shows that it has ended; its number may be that
             // of another process by now, for which PostgreSQL would not start.
             Some(place) => place.remove("postmaster.pid")?,
         }

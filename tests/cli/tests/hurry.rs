@@ -176,7 +176,7 @@ fn an_own_server_and_its_administrator_take_two_refusals() {
 #[test]
 fn servers_by_the_command_line_take_one_refusal() {
     let mut desk = Desk::new();
-    documented("`dev -- cargo run` runs it");
+    documented("`dev -- cargo run` runs the program");
     desk.refused(
         &["hurry-services", "dev", "--", "hurry"],
         "error: `orders`: its account cannot get what it `needs`.",

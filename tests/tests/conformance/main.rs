@@ -1,5 +1,5 @@
-//! Every service over a network passes one suite of cases, or says why a case does not apply. This
-//! target prints the table.
+//! Every service over a network passes one suite of cases, or states why a case does not apply.
+//! This target prints the table.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 

@@ -266,7 +266,7 @@ async fn data_stay_between_runs_and_after_a_kill() {
     another_release_is_refused(&folder).await;
 }
 
-/// What a folder of another release or of another struct says.
+/// The errors about a folder of another release, and of another struct.
 async fn another_release_is_refused(folder: &Path) {
     let release = folder.join("postgres/release");
     let own = fs::read_to_string(&release).unwrap();

@@ -233,8 +233,8 @@ async fn a_client_certificate_logs_in() {
     assert_eq!(shop.orders.posture().authentication.as_deref(), Some("client certificate"));
     shop.detach().await;
 
-    let somebody_else = refused::<Shop>(&login(&SERVER.authority.client("role_maker")), SOON).await;
-    assert_eq!(problems(&somebody_else), ["authentication_failed"]);
+    let another = refused::<Shop>(&login(&SERVER.authority.client("role_maker")), SOON).await;
+    assert_eq!(problems(&another), ["authentication_failed"]);
     let without = refused::<Shop>(&as_role(&SERVER, "with_certificate", PASSWORD), SOON).await;
     assert_eq!(problems(&without), ["authentication_failed"]);
 }

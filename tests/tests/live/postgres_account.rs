@@ -179,8 +179,8 @@ async fn privileges_of_new_releases_are_read_and_old_ones_refuse_them() {
     }
 }
 
-/// Since PostgreSQL 16, a membership says what it gives: to inherit, to become the role, or to hand
-/// it on. An administrator's role is refused with each of them, and with none.
+/// Since PostgreSQL 16, a membership has options for what it gives: to inherit, to become the role,
+/// or to hand it on. An administrator's role is refused with each of them, and with none.
 #[tokio::test]
 async fn a_membership_without_its_options_is_still_one() {
     let server = server::Postgres::start();

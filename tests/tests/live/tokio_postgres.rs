@@ -373,8 +373,8 @@ async fn a_client_certificate_logs_in() {
     shop.orders.client().get().await.unwrap().query_one("SELECT 1", &[]).await.unwrap();
     shop.detach().await;
 
-    let somebody_else = SERVER.authority.client("reader");
-    let error = refused::<Shop>(&login("with_certificate", "", &somebody_else), SOON).await;
+    let another = SERVER.authority.client("reader");
+    let error = refused::<Shop>(&login("with_certificate", "", &another), SOON).await;
     assert_eq!(problems(&error), ["authentication_failed"]);
     // If the server asks for a password and none is configured, the login fails. With a password,
     // the login uses channel binding.
