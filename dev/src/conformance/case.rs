@@ -28,7 +28,7 @@ pub enum Case {
     AboutToExpire,
     /// After a break, connections lead to a server with another authority's certificate.
     EveryConnection,
-    /// A server that accepts connections and says nothing, and one that falls silent at any byte.
+    /// A server that accepts connections and sends nothing, and one that falls silent at any byte.
     Silent,
     /// A server whose bytes arrive one by one.
     Drip,

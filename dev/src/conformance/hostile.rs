@@ -1,5 +1,6 @@
 //! Programmable servers that misbehave, and that record every byte that they receive.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -32,8 +33,8 @@ pub struct Hostile {
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
-/// The input of one connection.
-#[derive(Clone, Debug, Default)]
+/// The input of one connection. It may hold a secret: `Debug` shows no bytes.
+#[derive(Clone, Default)]
 pub struct Heard {
     /// The bytes that arrived before TLS.
     pub plain: Vec<u8>,
@@ -45,6 +46,17 @@ pub struct Heard {
     pub tls: bool,
     /// True if either side has closed the connection.
     pub closed: bool,
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heard")
+            .field("plain", &self.plain.len())
+            .field("secret", &self.secret.len())
+            .field("tls", &self.tls)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Hostile {

@@ -103,7 +103,7 @@ impl<S: Subject> Stage<S> {
         (relay, variables)
     }
 
-    /// A server with this certificate that says nothing under TLS, and the variables that lead to
+    /// A server with this certificate that sends nothing under TLS, and the variables that lead to
     /// it.
     pub(crate) fn pretender(&self, leaf: &Leaf) -> (Hostile, Variables) {
         let pretender = self.serve(Asking::Not.configuration(leaf, rustls::ALL_VERSIONS));
@@ -111,7 +111,7 @@ impl<S: Subject> Stage<S> {
         (pretender, variables)
     }
 
-    /// A server with this configuration that says nothing under TLS.
+    /// A server with this configuration that sends nothing under TLS.
     pub(crate) fn serve(&self, configuration: Arc<ServerConfig>) -> Hostile {
         Hostile::start(move |peer| {
             let configuration = Arc::clone(&configuration);

@@ -100,7 +100,7 @@ impl Exception {
     }
 }
 
-/// What a server is started with.
+/// The options of a server.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Setup {

@@ -106,7 +106,7 @@ impl Database for PostgresDatabase {
         let statements = wanted.statements(Some(name))?;
         server.script(name, &statements).map_err(|error| wanted.refused(&error))?;
         if let Some(earlier) = earlier {
-            // The program keeps what it has made, and has the privileges of the present `needs`.
+            // The program keeps its objects, and has the privileges of the present `needs`.
             let script = replace_role(&earlier, &quoted::for_postgres(name));
             server.script(name, &script)?;
         }
@@ -376,7 +376,7 @@ impl Template for SqliteDatabase {
     }
 }
 
-/// The locator of a file. What is not a plain character of a path is percent-encoded.
+/// The locator of a file. Any character that is not plain in a path is percent-encoded.
 fn locator(scheme: &str, file: &Path) -> Result<String, DevError> {
     let path = file.to_str().ok_or_else(|| DevError::new("a path in it is not Unicode"))?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);

@@ -355,7 +355,7 @@ mod tests {
         values.extend([text(b'S', b"abc"), text(b'x', b"abc"), text(b'F', b"\x01at\0")]);
         values.push(text(b'A', &values.concat()));
         for value in &values {
-            // Two entries: the second one begins where the first one ends.
+            // Two entries: the second one begins at the end of the first.
             let entry = [&[1, b'x'][..], value].concat();
             let two = [&entry[..], b"\x01yt\x01"].concat();
             assert!(passes(&headers(0, &two), 0, None), "{value:?}");
@@ -374,7 +374,7 @@ mod tests {
         assert!(!passes(&headers(0, &[&[1, b'x'][..], &lists(18)].concat()), 0, None));
     }
 
-    /// The flags say which of content type, encoding and headers are there, in this order.
+    /// The flags stand for content type, encoding and headers, in this order.
     #[test]
     fn a_content_header_has_what_its_flags_say() {
         let header = |flags: u8, rest: &[u8]| {

@@ -151,7 +151,7 @@ async fn run() {
     std::process::exit(0);
 }
 
-/// Starts a run, and returns it with what it has found.
+/// Starts a run, and returns it with its findings.
 fn started(folder: &Path, number: i32) -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kept::data_stay_between_runs_and_after_a_kill", "--nocapture"])

@@ -29,7 +29,7 @@ struct Lenient {
     orders: Resource<Postgres>,
 }
 
-/// No test here reaches this limit, unless it says so.
+/// The limit of an attempt. It is not reached.
 const SOON: Duration = Duration::from_secs(10);
 
 /// The server that most tests share. This is the only place that sets the roles' privileges and

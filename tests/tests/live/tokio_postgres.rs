@@ -457,7 +457,7 @@ async fn without_tls_there_is_still_a_proof() {
         (posture.tls.as_ref(), posture.authentication.as_deref()),
         (None, Some("SCRAM-SHA-256"))
     );
-    assert!(journal::text().contains("plaintext_scheme"), "a debug build says so in the log");
+    assert!(journal::text().contains("plaintext_scheme"), "a debug build logs it");
     shop.detach().await;
 
     for asked in [CLEARTEXT.to_vec(), MD5.to_vec(), AUTHENTICATION_OK.to_vec()] {

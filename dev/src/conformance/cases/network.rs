@@ -43,7 +43,7 @@ pub(super) async fn silent<S: Subject>(stage: &Stage<S>) {
         let (relay, variables) = stage.relayed();
         relay.set(Flow::SilentAfter(bytes));
         match stage::attach::<Hasty<S::Service>>(&variables).await {
-            // The server has said less in all.
+            // The server has sent less in all.
             Ok(shop) => drop(shop.detach().await),
             Err(error) => assert_eq!(problems(&error), ["timed_out"], "{bytes} bytes: {error}"),
         }

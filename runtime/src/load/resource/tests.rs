@@ -24,7 +24,7 @@ use crate::source::{Source, Unreadable, Value as SourceValue, WithCredentials};
 
 const PASSWORD: &str = "kX3-vR9_wQ1z";
 
-/// A service that is dialled where its locator says.
+/// A service that is dialled at the host of its locator.
 struct Gophers;
 
 /// A service with an endpoint. Its own check is about the login, and about the hole `odd`.
@@ -202,7 +202,7 @@ fn fetched_credentials_take_the_place_of_the_password() {
     let source = url("gophers://ada@db.example.com/", Foreign).of("ORDERS", Tokens);
     assert_eq!(loaded(&ORDERS, &source).1, [(&UNLISTED_HOST, "ORDERS_URL".to_owned())]);
 
-    // What the service's own check says of the login has to wait for the credentials.
+    // The findings of the service's own check on the login wait for the credentials.
     let of_path = (&MALFORMED_VALUE, "ORDERS_URL".to_owned());
     let of_login = (&MISSING_CREDENTIALS, "ORDERS_URL".to_owned());
     let source = url("burrow://ada@menus/odd", Own).of("ORDERS", Tokens);

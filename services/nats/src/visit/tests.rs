@@ -1,4 +1,4 @@
-//! Tests of a visit, with a server that says what the test writes.
+//! Tests of a visit, with a server that sends the text of the test.
 
 use std::sync::LazyLock;
 
@@ -31,7 +31,7 @@ fn connection(said: &[u8]) -> ProbeConnection<tokio::io::Join<&[u8], Vec<u8>>> {
     ProbeConnection { io, tls: None, version: None, finding: None }
 }
 
-/// Probes a server that reads up to `PING`, says the next of its answers, and closes after the
+/// Probes a server that reads up to `PING`, sends the next of its answers, and closes after the
 /// last. An answer may be made from the question.
 fn probe(answers: &[&dyn Fn(&str) -> String]) -> Result<Account, Refusal> {
     let (near, mut far) = tokio::io::duplex(1 << 20);
@@ -246,8 +246,8 @@ fn an_account_that_may_not_ask_is_tried_on_a_random_subject() {
         let inbox = subject(question, "SUB ");
         format!("-ERR 'Permissions Violation for Subscription to \"{inbox}\"'\r\n")
     };
-    let nobody = |_: &str| "HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n".to_owned();
-    for first in [&not_asked as &dyn Fn(&str) -> String, &not_heard, &nobody] {
+    let absent = |_: &str| "HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n".to_owned();
+    for first in [&not_asked as &dyn Fn(&str) -> String, &not_heard, &absent] {
         assert_eq!(
             probed(false, first),
             ["the account is an administrator's: it may publish to every subject and subscribe \
