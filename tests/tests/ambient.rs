@@ -92,6 +92,19 @@ fn a_variable_that_changes_the_roots_of_sqlx_is_refused_and_named() {
     }
 }
 
+/// cargo sets both for each program that it runs.
+#[test]
+fn the_roots_of_the_system_are_accepted() {
+    for (variable, value) in [
+        ("SSL_CERT_FILE", "/usr/lib/ssl/cert.pem"),
+        ("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
+        ("SSL_CERT_DIR", "/usr/lib/ssl/certs"),
+    ] {
+        let found = found(Some((variable, value))).map(|line| line.trim().to_owned());
+        assert_eq!(found, ["[]"; 3], "{variable}={value}");
+    }
+}
+
 #[test]
 fn a_variable_of_one_driver_is_refused_for_that_driver_only() {
     for variable in ["PGOPTIONS", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGPASSWORD"] {
