@@ -12,7 +12,7 @@ use backing_services::{BackingServices, Https, Resource};
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::folder::Folder;
-use backing_services_tests::hostile::{Hostile, Peer};
+use backing_services_tests::hostile::{Hostile, Peer, under_tls};
 use backing_services_tests::https::{self as server, USER};
 use backing_services_tests::pki::{self, Authority};
 use backing_services_tests::variables::{self, Variables};
@@ -47,17 +47,12 @@ fn hostile<F>(
 where
     F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
 {
-    let authority = Authority::new("the tests' authority");
-    let leaf = authority.server();
-    let hostile = Hostile::start(move |peer| {
-        let (leaf, script) = (leaf.clone(), script.clone());
-        async move { script(peer.encrypt(&leaf).await?).await }
-    });
+    let (hostile, ca) = under_tls(script);
     let variables = variables::of(
         "SHOP_RATES",
         format!("https://localhost:{}/api{query}", hostile.port),
         PASSWORD,
-        authority.pem(),
+        ca,
     );
     (hostile, variables)
 }

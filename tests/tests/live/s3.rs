@@ -9,7 +9,7 @@ use backing_services::{BackingServices, Resource, S3};
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::{self, PASSWORD};
 use backing_services_tests::folder::Folder;
-use backing_services_tests::hostile::{Hostile, Peer};
+use backing_services_tests::hostile::{Hostile, Peer, under_tls};
 use backing_services_tests::journal;
 use backing_services_tests::pki::{self, Authority};
 use backing_services_tests::s3::{self as server, BUCKET, USER};
@@ -54,12 +54,9 @@ fn hostile<F>(
 where
     F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
 {
-    let authority = Authority::new("the tests' authority");
-    let leaf = authority.server();
-    let hostile = Hostile::start(move |peer| {
-        let (leaf, script) = (leaf.clone(), script.clone());
+    let (hostile, ca) = under_tls(move |mut peer: Peer| {
+        let script = script.clone();
         async move {
-            let mut peer = peer.encrypt(&leaf).await?;
             // The TLS handshake at attaching sends no request.
             peer.read().await?;
             script(peer).await
@@ -70,7 +67,7 @@ where
         ("SHOP_INVOICES_ENDPOINT", format!("https://localhost:{}", hostile.port)),
         ("SHOP_INVOICES_USER", USER.to_owned()),
         ("SHOP_INVOICES_PASSWORD", PASSWORD.to_owned()),
-        ("SHOP_INVOICES_CA", authority.pem()),
+        ("SHOP_INVOICES_CA", ca),
     ];
     (hostile, variables)
 }

@@ -10,7 +10,7 @@ use backing_services::services::smtp::SmtpError;
 use backing_services::{BackingServices, Resource, Smtp};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, PASSWORD};
-use backing_services_tests::hostile::{Hostile, Peer};
+use backing_services_tests::hostile::{Hostile, Peer, under_tls};
 use backing_services_tests::journal;
 use backing_services_tests::pki::{self, Authority};
 use backing_services_tests::relay::{Flow, Relay};
@@ -56,17 +56,12 @@ fn hostile<F>(
 where
     F: Future<Output = std::io::Result<Option<Peer>>> + Send + 'static,
 {
-    let authority = Authority::new("the tests' authority");
-    let leaf = authority.server();
-    let hostile = Hostile::start(move |peer| {
-        let (leaf, script) = (leaf.clone(), script.clone());
-        async move { script(peer.encrypt(&leaf).await?).await }
-    });
+    let (hostile, ca) = under_tls(script);
     let variables = variables::of(
         "SHOP_MAIL",
         format!("smtps://{USER}@localhost:{}{query}", hostile.port),
         PASSWORD,
-        authority.pem(),
+        ca,
     );
     (hostile, variables)
 }
