@@ -107,8 +107,7 @@ pub(crate) struct Arrived {
 
 impl Arrived {
     fn into_resource<S: Service>(self) -> Resource<S> {
-        let (client, posture) = self.connected.into_parts::<S>();
-        Resource::new(client, posture, self.spec, self.context)
+        Resource::new(self.connected, self.spec, self.context)
     }
 }
 

@@ -27,7 +27,8 @@ use crate::report::posture::Posture;
 use crate::report::redact::Guarded;
 use crate::report::refusal::Refusal;
 use crate::service::Service;
-use crate::service::erased::{Closing, Connected, ServiceEntry};
+use crate::service::erased::{Closing, Connected, ServiceEntry, closing};
+use crate::service::relay::Relay;
 use crate::service::target::Target;
 
 /// A struct that was attached at once. Its reattaches run one after the other.
@@ -176,6 +177,8 @@ pub(crate) struct Control {
 pub(crate) struct Generation<S: Service> {
     /// Shared with the task that closes it after the last user is gone.
     client: Arc<S::Client>,
+    /// What the client's connections go through. It ends with the last generation of the client.
+    relay: Option<Arc<Relay>>,
     /// Replaced each time the posture is taken again.
     posture: ArcSwap<Posture>,
     /// Replaced each time the credentials are renewed.
@@ -185,13 +188,24 @@ pub(crate) struct Generation<S: Service> {
 }
 
 impl<S: Service> Generation<S> {
-    fn new(client: Arc<S::Client>, posture: Arc<Posture>, spec: ConnectionSpec) -> Arc<Self> {
+    fn new(
+        client: Arc<S::Client>,
+        relay: Option<Arc<Relay>>,
+        posture: Arc<Posture>,
+        spec: ConnectionSpec,
+    ) -> Arc<Self> {
         Arc::new(Self {
             client,
+            relay,
             posture: ArcSwap::new(posture),
             spec: ArcSwap::from_pointee(spec),
             in_use: watch::Sender::new(()),
         })
+    }
+
+    fn of(connected: Connected, spec: ConnectionSpec) -> Arc<Self> {
+        let (client, relay, posture) = connected.into_parts::<S>();
+        Self::new(Arc::new(client), relay.map(Arc::new), Arc::new(posture), spec)
     }
 
     pub(crate) fn client(&self) -> &S::Client {
@@ -241,6 +255,11 @@ impl<S: Service> DynGeneration for Generation<S> {
         &'a self,
         target: &'a Target,
     ) -> Pin<Box<dyn Future<Output = Result<bool, Refusal>> + Send + 'a>> {
+        if let Some(relay) = &self.relay {
+            // The driver has no credentials.
+            relay.renew(target);
+            return Box::pin(std::future::ready(Ok(true)));
+        }
         // A service's own code: its panic becomes a refusal, and the renewing task goes on.
         let renewing = tasks::caught(async { S::renew(&self.client, target).await });
         Box::pin(async move { renewing.await.unwrap_or_else(|| Err(panicked_in("renew").into())) })
@@ -257,7 +276,7 @@ impl<S: Service> DynGeneration for Generation<S> {
 
     fn closing(&self) -> Closing {
         let client = Arc::clone(&self.client);
-        Box::pin(async move { S::close(&client).await })
+        closing(self.relay.clone(), Box::pin(async move { S::close(&client).await }))
     }
 }
 
@@ -272,16 +291,13 @@ impl<S: Service> Lease<S> {
 
 impl<S: Service> ResourceInner<S> {
     pub(crate) fn new(
-        client: S::Client,
-        posture: Posture,
+        connected: Connected,
         spec: ConnectionSpec,
         context: Arc<FieldContext>,
     ) -> Arc<Self> {
         context.guard(&spec.target);
-        Arc::new(Self {
-            current: ArcSwap::new(Generation::new(Arc::new(client), Arc::new(posture), spec)),
-            common: Common::new(context),
-        })
+        let generation = Generation::of(connected, spec);
+        Arc::new(Self { current: ArcSwap::new(generation), common: Common::new(context) })
     }
 
     /// Returns a user of the current generation, without a lock and without an allocation.
@@ -589,8 +605,7 @@ impl<S: Service> DynResource for ResourceInner<S> {
     }
 
     fn next(&self, connected: Connected, spec: ConnectionSpec) -> Step<'_> {
-        let (client, posture) = connected.into_parts::<S>();
-        let next = Generation::new(Arc::new(client), Arc::new(posture), spec);
+        let next = Generation::of(connected, spec);
         Box::new(|_| self.current.swap(next))
     }
 
@@ -598,6 +613,7 @@ impl<S: Service> DynResource for ResourceInner<S> {
         let current = self.current();
         let last = Generation::new(
             Arc::clone(&current.client),
+            current.relay.clone(),
             current.posture(),
             (*current.spec()).clone(),
         );

@@ -15,6 +15,7 @@ use crate::report::finding::Failure;
 use crate::report::posture::Posture;
 use crate::report::refusal::Refusal;
 use crate::service::Service;
+use crate::service::erased::Connected;
 use crate::source::Source;
 
 /// One attached instance of a service.
@@ -29,12 +30,11 @@ pub struct Resource<S: Service> {
 
 impl<S: Service> Resource<S> {
     pub(crate) fn new(
-        client: S::Client,
-        posture: Posture,
+        connected: Connected,
         spec: ConnectionSpec,
         context: Arc<FieldContext>,
     ) -> Self {
-        let resource = Self { shared: ResourceInner::new(client, posture, spec, context) };
+        let resource = Self { shared: ResourceInner::new(connected, spec, context) };
         let Handle(life) = resource.handle();
         crate::live::recheck::begin(&life);
         crate::live::renew::begin(&life);

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -50,21 +51,41 @@ impl FairShare {
     }
 }
 
-/// Follows what a server sends, frame by frame. It sees every byte once, in order, in pieces of any
-/// size.
+/// Follows what a server sends, frame by frame. It sees every byte in order, in pieces of any size.
 pub trait FrameCheck {
-    /// Checks the next bytes.
+    /// Checks the next bytes, at least one, and decides about the first of them.
     ///
     /// # Errors
     /// The reason to end the connection, which the driver may show or log: our own words, without a
     /// byte of the server's. None of these bytes reaches the driver.
-    fn check(&mut self, bytes: &[u8]) -> Result<(), &'static str>;
+    fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str>;
+}
+
+/// A decision of a [`FrameCheck`] about the bytes that it was given.
+pub enum Checked {
+    /// So many of the first bytes reach the driver as they are. The check sees the rest again.
+    Pass(usize),
+    /// The bytes are the beginning of a header, and no more. The check sees them again, together
+    /// with more bytes.
+    More,
+    /// So many of the first bytes do not reach the driver. It gets the others instead, if any.
+    Replace(usize, Vec<u8>),
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass(count) => write!(f, "Pass({count})"),
+            Self::More => f.write_str("More"),
+            Self::Replace(count, _) => write!(f, "Replace({count})"),
+        }
+    }
 }
 
 /// No check: the stream only yields.
 impl FrameCheck for () {
-    fn check(&mut self, _: &[u8]) -> Result<(), &'static str> {
-        Ok(())
+    fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
+        Ok(Checked::Pass(bytes.len()))
     }
 }
 
@@ -74,14 +95,39 @@ pub struct Metered<S, C> {
     stream: S,
     check: C,
     share: FairShare,
+    /// Read from the stream, and not yet passed by the check.
+    unchecked: Vec<u8>,
+    /// True if the check wants more bytes than the unchecked ones.
+    wants_more: bool,
+    /// For the driver, from `handed_out` on.
+    checked: Vec<u8>,
+    handed_out: usize,
     /// The reason why the check failed. A driver may go on after an error.
     refused: Option<&'static str>,
 }
 
+/// The smallest buffer of a driver that is read into directly, in bytes.
+const ROOMY: usize = 1024;
+
+/// The bytes that are read at once if the driver's buffer is too small: 8 KiB.
+const READ_AHEAD: usize = 8 * 1024;
+
+/// The longest header, in bytes. No protocol here has more than 9.
+const LONGEST_HEADER: usize = 64;
+
 impl<S, C> Metered<S, C> {
     /// A stream, and the check for all that is read from it.
-    pub fn new(stream: S, check: C) -> Self {
-        Self { stream, check, share: FairShare::default(), refused: None }
+    pub const fn new(stream: S, check: C) -> Self {
+        Self {
+            stream,
+            check,
+            share: FairShare { used: 0 },
+            unchecked: Vec::new(),
+            wants_more: false,
+            checked: Vec::new(),
+            handed_out: 0,
+            refused: None,
+        }
     }
 
     /// The check.
@@ -96,6 +142,59 @@ impl<S, C> Metered<S, C> {
     {
         self.refused.map_or(Ok(()), |reason| Err(refusal(reason)))?;
         Ok(Pin::new(&mut self.stream))
+    }
+}
+
+impl<S, C: FrameCheck> Metered<S, C> {
+    /// Checks bytes. Returns the number of the first bytes that may be handed out as they are.
+    /// Replaced bytes are in `checked` then, and the rest is in `unchecked`.
+    fn pass(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut passed = 0;
+        while passed < bytes.len() {
+            let rest = &bytes[passed..];
+            match self.check.check(rest) {
+                Ok(Checked::Pass(count)) if (1..=rest.len()).contains(&count) => passed += count,
+                Ok(Checked::Replace(count, instead)) if (1..=rest.len()).contains(&count) => {
+                    self.checked = instead;
+                    self.unchecked = rest[count..].to_vec();
+                    return Ok(passed);
+                }
+                Ok(Checked::More) if rest.len() <= LONGEST_HEADER => {
+                    self.unchecked = rest.to_vec();
+                    self.wants_more = true;
+                    return Ok(passed);
+                }
+                Ok(_) => return Err(self.refuse("the check of the stream does not go on")),
+                Err(reason) => return Err(self.refuse(reason)),
+            }
+        }
+        Ok(passed)
+    }
+
+    fn refuse(&mut self, reason: &'static str) -> io::Error {
+        self.refused = Some(reason);
+        refusal(reason)
+    }
+
+    /// Checks the unchecked bytes, and keeps for the driver what passes.
+    fn check_kept(&mut self) -> io::Result<()> {
+        self.wants_more = false;
+        let mut bytes = std::mem::take(&mut self.unchecked);
+        let passed = self.pass(&bytes)?;
+        bytes.truncate(passed);
+        bytes.append(&mut self.checked);
+        self.checked = bytes;
+        Ok(())
+    }
+
+    fn hand_out(&mut self, buffer: &mut ReadBuf<'_>) {
+        let left = &self.checked[self.handed_out..];
+        let count = left.len().min(buffer.remaining());
+        buffer.put_slice(&left[..count]);
+        self.handed_out += count;
+        if self.handed_out == self.checked.len() {
+            (self.checked, self.handed_out) = (Vec::new(), 0);
+        }
     }
 }
 
@@ -117,14 +216,35 @@ impl<S: AsyncRead + Unpin, C: FrameCheck + Unpin> AsyncRead for Metered<S, C> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.sound()?;
-        let before = buffer.filled().len();
-        ready!(this.share.poll_read(&mut this.stream, context, buffer))?;
-        this.check.check(&buffer.filled()[before..]).map_err(|reason| {
-            // The driver gets none of the refused bytes.
-            buffer.set_filled(before);
-            this.refused = Some(reason);
-            refusal(reason)
-        })?;
+        // Returning without a byte would be the end of the stream.
+        while buffer.remaining() > 0 {
+            if !this.checked.is_empty() {
+                this.hand_out(buffer);
+                break;
+            }
+            if !this.unchecked.is_empty() && !this.wants_more {
+                this.check_kept()?;
+            } else if this.unchecked.is_empty() && buffer.remaining() >= ROOMY {
+                let before = buffer.filled().len();
+                if ready!(this.share.poll_read(&mut this.stream, context, buffer))? == 0 {
+                    break;
+                }
+                let passed = this.pass(&buffer.filled()[before..]);
+                // The driver gets none of the refused bytes.
+                buffer.set_filled(before + passed.as_ref().map_or(0, |passed| *passed));
+                if passed? > 0 {
+                    break;
+                }
+            } else {
+                let mut ahead = [MaybeUninit::uninit(); READ_AHEAD];
+                let mut ahead = ReadBuf::uninit(&mut ahead);
+                if ready!(this.share.poll_read(&mut this.stream, context, &mut ahead))? == 0 {
+                    break;
+                }
+                this.unchecked.extend_from_slice(ahead.filled());
+                this.wants_more = false;
+            }
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -174,12 +294,59 @@ mod tests {
     struct Accepted(usize);
 
     impl FrameCheck for Accepted {
-        fn check(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
             if bytes.contains(&b'!') {
                 return Err("the server sent a `!`");
             }
             self.0 += bytes.len();
-            Ok(())
+            Ok(Checked::Pass(bytes.len()))
+        }
+    }
+
+    /// Frames of a length and so many bytes. A `?` becomes `--`, a frame of 0 bytes disappears.
+    #[derive(Default)]
+    struct Frames {
+        left: usize,
+    }
+
+    impl FrameCheck for Frames {
+        fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
+            if self.left == 0 {
+                let Some((&[high, low], _)) = bytes.split_first_chunk() else {
+                    return Ok(Checked::More);
+                };
+                self.left = usize::from(high) << 8 | usize::from(low);
+                return Ok(Checked::Replace(2, Vec::new()));
+            }
+            let here = &bytes[..self.left.min(bytes.len())];
+            let plain = here.iter().position(|byte| *byte == b'?').unwrap_or(here.len());
+            let checked = match plain {
+                0 => Checked::Replace(1, b"--".to_vec()),
+                plain => Checked::Pass(plain),
+            };
+            self.left -= plain.max(1);
+            Ok(checked)
+        }
+    }
+
+    /// However the server and the driver split the bytes.
+    #[tokio::test]
+    async fn replaced_bytes_are_handed_out_in_order() {
+        let sent = b"\0\x03one\0\0\0\x04?tw?\0\x02o!\0\0\0";
+        let expected = b"one--tw--o!";
+        for cut in 0..sent.len() {
+            for room in [1, 3, 7, 4096] {
+                let stream = (&sent[..cut]).chain(&sent[cut..]);
+                let mut stream = Metered::new(stream, Frames::default());
+                let (mut got, mut buffer) = (Vec::new(), vec![0; room]);
+                loop {
+                    match stream.read(&mut buffer).await.unwrap() {
+                        0 => break,
+                        count => got.extend_from_slice(&buffer[..count]),
+                    }
+                }
+                assert_eq!(got, expected, "{cut} {room}");
+            }
         }
     }
 
@@ -198,7 +365,8 @@ mod tests {
 
     #[tokio::test]
     async fn refused_bytes_do_not_reach_the_driver() {
-        let mut stream = Metered::new(&b"good, and then ! bad"[..], Accepted::default());
+        let sent = b"good".chain(&b", and then ! bad"[..]);
+        let mut stream = Metered::new(sent, Accepted::default());
         let mut buffer = [b'.'; 4];
         stream.read_exact(&mut buffer).await.unwrap();
         assert_eq!(&buffer, b"good");

@@ -15,6 +15,7 @@ use crate::report::posture::Posture;
 use crate::report::redact;
 use crate::report::refusal::Refusal;
 use crate::service::grants::Grants;
+use crate::service::relay::Relay;
 use crate::service::target::{Attempt, Target};
 use crate::service::{Attachment, Service};
 
@@ -28,6 +29,7 @@ pub(crate) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Connected {
     pub(crate) findings: Vec<Finding>,
     client: Box<dyn Any + Send + Sync>,
+    relay: Option<Relay>,
     pub(crate) posture: Posture,
     abandon: fn(Box<dyn Any + Send + Sync>) -> Closing,
 }
@@ -35,31 +37,25 @@ pub(crate) struct Connected {
 /// Connects, and erases the service's type. This is the only caller of a service's `connect`.
 pub(crate) fn connect<S: Service>(target: Arc<Target>, attempt: Attempt) -> Connecting {
     Box::pin(async move {
-        let Attachment { client, mut posture, mut findings } = S::connect(&target, attempt).await?;
+        let Attachment { client, mut posture, mut findings, relay } =
+            S::connect(&target, attempt).await?;
         findings.extend(target.findings_of_trust(posture.tls.as_ref(), &findings));
         redact::redact_posture(&mut posture);
-        Ok(Connected::of::<S>(client, posture, findings))
+        let client: Box<dyn Any + Send + Sync> = Box::new(client);
+        Ok(Connected { findings, client, relay, posture, abandon: abandon::<S> })
     })
 }
 
 impl Connected {
-    pub(crate) fn of<S: Service>(
-        client: S::Client,
-        posture: Posture,
-        findings: Vec<Finding>,
-    ) -> Self {
-        Self { findings, client: Box::new(client), posture, abandon: abandon::<S> }
-    }
-
     /// Adds findings that were made before connecting.
     pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> Self {
         self.findings.splice(..0, findings);
         self
     }
 
-    /// The typed client, and the posture.
-    pub(crate) fn into_parts<S: Service>(self) -> (S::Client, Posture) {
-        (*downcast::<S>(self.client), self.posture)
+    /// The typed client, its relay, and the posture.
+    pub(crate) fn into_parts<S: Service>(self) -> (S::Client, Option<Relay>, Posture) {
+        (*downcast::<S>(self.client), self.relay, self.posture)
     }
 
     /// The typed client; `None` if it is of another service.
@@ -69,13 +65,25 @@ impl Connected {
 
     /// Closes the client without using it.
     pub(crate) fn abandon(self) -> Closing {
-        (self.abandon)(self.client)
+        closing(self.relay.map(Arc::new), (self.abandon)(self.client))
     }
 
     /// The posture, the findings, and the closing of the client.
     pub(crate) fn into_closing(self) -> (Posture, Vec<Finding>, Closing) {
-        (self.posture, self.findings, (self.abandon)(self.client))
+        let closing = closing(self.relay.map(Arc::new), (self.abandon)(self.client));
+        (self.posture, self.findings, closing)
     }
+}
+
+/// Closes a client together with its relay, which opens no connection from now on. If the future is
+/// dropped, the relay ends the connections that are left.
+pub(crate) fn closing(relay: Option<Arc<Relay>>, client: Closing) -> Closing {
+    let Some(relay) = relay else { return client };
+    Box::pin(async move {
+        let of_relay = relay.close();
+        client.await;
+        of_relay.await;
+    })
 }
 
 fn abandon<S: Service>(client: Box<dyn Any + Send + Sync>) -> Closing {

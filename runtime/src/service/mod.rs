@@ -1,8 +1,7 @@
 //! For the author of a service: the trait [`Service`], and its toolkit.
 //!
 //! Dialling ([`Target::dial`]), the witness of TLS, redaction, the count of a pool's connections,
-//! reconnecting, checked streams, time
-//! limits, tasks, names, and progress.
+//! reconnecting, checked streams, relays, time limits, tasks, names, and progress.
 
 pub(crate) mod assert;
 pub mod connections;
@@ -11,6 +10,7 @@ pub(crate) mod dial;
 pub(crate) mod erased;
 pub mod grants;
 pub mod reconnect;
+pub mod relay;
 pub(crate) mod target;
 
 pub use crate::locator::dialect::{Login, Parameter};
@@ -19,6 +19,7 @@ pub use crate::net::tls::Witness;
 pub use crate::net::{metered, progress, random_name, tasks, thread, time, tls};
 pub use crate::report::redact;
 pub use crate::report::refusal::Refusal;
+pub use crate::report::text::printable_up_to;
 pub use crate::service::dial::{Dialled, Stream, unreachable};
 pub use crate::service::target::{Attempt, Target};
 
@@ -31,6 +32,7 @@ use crate::needs::Grantable;
 use crate::report::finding::Finding;
 use crate::report::posture::Posture;
 use crate::service::grants::Grants;
+use crate::service::relay::Relay;
 
 /// A type of backing service: `Postgres`, `Redis`, or one of your own.
 ///
@@ -226,13 +228,14 @@ pub struct Attachment<C> {
     pub(crate) client: C,
     pub(crate) posture: Posture,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) relay: Option<Relay>,
 }
 
 impl<C> Attachment<C> {
     /// A client, and the posture of its connection.
     #[must_use]
     pub const fn new(client: C, posture: Posture) -> Self {
-        Self { client, posture, findings: Vec::new() }
+        Self { client, posture, findings: Vec::new(), relay: None }
     }
 
     /// Adds findings about the account or the server. The rule's level and the field's waivers
@@ -240,6 +243,15 @@ impl<C> Attachment<C> {
     #[must_use]
     pub fn with_findings(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
         self.findings.extend(findings);
+        self
+    }
+
+    /// Adds the relay that the client's connections go through. It lives as long as the client is
+    /// attached. The runtime renews its credentials, so that [`Service::renew`] is not called, and
+    /// closes it together with the client: it ends what [`Service::close`] leaves open.
+    #[must_use]
+    pub fn with_relay(mut self, relay: Relay) -> Self {
+        self.relay = Some(relay);
         self
     }
 }

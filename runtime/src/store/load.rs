@@ -17,7 +17,7 @@ use crate::net::tasks::caught;
 use crate::net::thread::on_thread;
 use crate::net::time::{Limit, panicked, with_timeout};
 use crate::report::error::{AttachError, Problem};
-use crate::report::finding::{Finding, Place};
+use crate::report::finding::{Failure, FailureKind, Finding, Place};
 use crate::report::refusal::Refusal;
 use crate::service::Service;
 use crate::service::erased::connect;
@@ -150,7 +150,7 @@ impl<S: Service> StoreTarget<S> {
     }
 
     /// Connects, and checks the connection's findings against the rules. A client that is refused
-    /// is closed again.
+    /// is closed again, and so is one with a relay: the client alone would lose its connections.
     ///
     /// # Errors
     /// [`AttachError`], with the refusal or the findings.
@@ -167,7 +167,17 @@ impl<S: Service> StoreTarget<S> {
             return Err(self.report.error(problems));
         }
         report_warnings(&problems);
-        Ok(connected.into_parts::<S>().0)
+        let (client, relay, _) = connected.into_parts::<S>();
+        if relay.is_some() {
+            S::close(&client).await;
+            let failure = Failure::new(
+                FailureKind::Unavailable,
+                "a client whose connections go through a relay cannot serve a store",
+                "use another driver for the store",
+            );
+            return Err(self.report.error(vec![Problem::Failure(failure.in_place(place))]));
+        }
+        Ok(client)
     }
 
     /// Waits for a further step of the beginning, up to the deadline.

@@ -6,7 +6,7 @@
 //! errors on as they are. Protocol: RESP3,
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
-use backing_services_runtime::service::metered::FrameCheck;
+use backing_services_runtime::service::metered::{Checked, FrameCheck};
 use backing_services_runtime::service::redact;
 
 /// The longest line, in bytes: headers, numbers, simple strings and errors. Redis's own inline
@@ -24,7 +24,7 @@ const MOST_ELEMENTS: u64 = 1024 * 1024;
 pub(super) struct ReplyLimits {
     largest: u64,
     /// Bytes and elements of the reply so far.
-    read: u64,
+    received: u64,
     elements: u64,
     /// The number of outstanding elements, for each open aggregate.
     open: Vec<u64>,
@@ -46,16 +46,29 @@ enum State {
 impl ReplyLimits {
     /// `largest` is the limit of one reply, in bytes.
     pub(super) const fn new(largest: u64) -> Self {
-        Self { largest, read: 0, elements: 0, open: Vec::new(), state: State::Type, error: None }
+        Self {
+            largest,
+            received: 0,
+            elements: 0,
+            open: Vec::new(),
+            state: State::Type,
+            error: None,
+        }
     }
 }
 
 impl FrameCheck for ReplyLimits {
-    fn check(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+    fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
+        self.read(bytes).map(|()| Checked::Pass(bytes.len()))
+    }
+}
+
+impl ReplyLimits {
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while let Some((&byte, rest)) = bytes.split_first() {
             if !matches!(self.state, State::Text { .. }) {
-                self.read += 1;
-                if self.read > self.largest {
+                self.received += 1;
+                if self.received > self.largest {
                     return Err("the server sent a reply that is larger than `max_reply` allows");
                 }
             }
@@ -64,7 +77,7 @@ impl FrameCheck for ReplyLimits {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     *left -= here as u64;
                     let is_whole = *left == 0;
-                    self.read += here as u64;
+                    self.received += here as u64;
                     if let Some(error) = &mut self.error {
                         error.extend_from_slice(&bytes[..here]);
                     }
@@ -119,9 +132,7 @@ impl FrameCheck for ReplyLimits {
         }
         Ok(())
     }
-}
 
-impl ReplyLimits {
     /// Handles the end of a line, and checks the length that it promises.
     fn line(&mut self, kind: u8, number: Option<u64>, negative: bool) -> Result<(), &'static str> {
         let promised = || number.ok_or("the server sent a header without a length");
@@ -134,7 +145,7 @@ impl ReplyLimits {
             }
             b'$' | b'!' | b'=' => {
                 let length = promised()?;
-                if length > self.largest.saturating_sub(self.read) {
+                if length > self.largest.saturating_sub(self.received) {
                     return Err(
                         "the server promised a reply that is larger than `max_reply` allows",
                     );
@@ -193,7 +204,7 @@ impl ReplyLimits {
             }
             self.open.pop();
         }
-        self.read = 0;
+        self.received = 0;
         self.elements = 0;
     }
 }
@@ -218,7 +229,7 @@ mod tests {
             let mut reader = reader();
             bytes
                 .iter()
-                .try_for_each(|bytes| reader.check(bytes))
+                .try_for_each(|bytes| reader.read(bytes))
                 .map(|()| matches!(reader.state, State::Type) && reader.open.is_empty())
         };
         let verdict = whole(&[bytes]);
@@ -359,9 +370,9 @@ mod tests {
             assert_eq!(verdict(reply.as_bytes()), expected, "{reply}");
         }
         let mut reader = ReplyLimits::new(u64::MAX);
-        reader.check(line(64 * 1024 + 1).as_bytes()).unwrap();
-        assert!(reader.check(line(64 * 1024 + 2).as_bytes()).is_err());
-        let of = |header: String| ReplyLimits::new(u64::MAX).check(header.as_bytes());
+        reader.read(line(64 * 1024 + 1).as_bytes()).unwrap();
+        assert!(reader.read(line(64 * 1024 + 2).as_bytes()).is_err());
+        let of = |header: String| ReplyLimits::new(u64::MAX).read(header.as_bytes());
         assert!(of("!65536\r\n".to_owned()).is_ok());
         assert!(of("!65537\r\n".to_owned()).is_err());
     }
@@ -376,11 +387,11 @@ mod tests {
         }
         assert!(verdict("*1\r\n".repeat(DEEPEST + 1).as_bytes()).is_err());
         let mut reader = ReplyLimits::new(u64::MAX);
-        assert!(reader.check(&vec![b'+'; LONGEST_LINE + 2]).is_err());
+        assert!(reader.read(&vec![b'+'; LONGEST_LINE + 2]).is_err());
         // Each reply is counted from zero.
         let mut reader = self::reader();
         for _ in 0..100 {
-            reader.check(format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes()).unwrap();
+            reader.read(format!("$100\r\n{}\r\n", "x".repeat(100)).as_bytes()).unwrap();
         }
     }
 }
@@ -408,11 +419,11 @@ mod fuzz {
     fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (ReplyLimits, Result<(), &'static str>) {
         let mut limits = ReplyLimits::new(LARGEST);
         for piece in pieces {
-            if let Err(why) = limits.check(piece) {
+            if let Err(why) = limits.read(piece) {
                 return (limits, Err(why));
             }
             assert!(limits.open.len() <= DEEPEST && limits.elements <= MOST_ELEMENTS);
-            assert!(limits.read <= LARGEST + 2, "{}", limits.read);
+            assert!(limits.received <= LARGEST + 2, "{}", limits.received);
             assert!(limits.error.as_ref().is_none_or(|error| error.len() <= LONGEST_LINE + 2));
         }
         (limits, Ok(()))
@@ -429,7 +440,7 @@ mod fuzz {
             assert_eq!(read(input.bytes().chunks(1)).1, verdict);
             let mut limits = ReplyLimits::new(LARGEST);
             for (at, byte) in input.bytes().iter().enumerate() {
-                if limits.check(&[*byte]).is_err() {
+                if limits.read(&[*byte]).is_err() {
                     break;
                 }
                 if matches!(limits.state, State::Type) && limits.open.is_empty() {
