@@ -100,32 +100,36 @@
 //! [trust]: backing_services_runtime::posture::TrustPosture::PrivateCaAndPublicRoots
 #![doc = include_str!("account.md")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT};
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::relay::{Address, Relay};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
-use backing_services_runtime::{Finding, Posture, Service};
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
-use secrecy::ExposeSecret as _;
 use sqlx::mysql::{
-    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
+    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow,
+    MySqlSslMode,
 };
 use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 
 use self::account::Account;
 use self::grants::{Grants, Naming, Product};
+use self::relay::{FirstLogin, MySqlProtocol};
 
 pub use sqlx;
 
 mod account;
+mod failure;
 mod grants;
-mod preflight;
+mod relay;
 mod vocabulary;
 
 /// MySQL and MariaDB. See [the module](self) for the locator and the steps of attaching.
@@ -138,6 +142,10 @@ const STATEMENT_TIMEOUT: u64 = 30_000;
 
 /// The default size of the pool.
 const MAX_CONNECTIONS: u64 = 10;
+
+/// The default of `max_message`, in bytes: 64 MiB, four times MariaDB's `max_allowed_packet`, and
+/// as much as MySQL's.
+const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
 
 #[diagnostic::do_not_recommend]
 impl Service for MySql {
@@ -158,6 +166,7 @@ impl Service for MySql {
         Parameter::tls("verify_identity"),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
+        Parameter::number("max_message", 64 * 1024, 1024 * 1024 * 1024),
         Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
         Parameter::refused(
             "prefer_socket",
@@ -194,12 +203,10 @@ impl Service for MySql {
         ),
         Parameter::refused(
             "max_allowed_packet",
-            "remove it: the driver cannot bound what a server sends",
+            "remove it; `max_message` bounds what a server sends",
         ),
     ];
-    const CONFLICTING_ENV: &'static [&'static str] = &driver::CONFLICTING_ENV;
     const LOGIN: Login = Login::UserAndPassword;
-    const SUPPORTS_PINNING: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
         if target.locator().path().contains('/') {
@@ -225,32 +232,31 @@ impl Service for MySql {
     }
 
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<MySqlPool>, Refusal> {
-        let mut posture = Posture::of::<Self>(target);
-        let seen = preflight::run(target, user(target)).await?;
-        let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
-        posture.authentication =
-            Some(if by_certificate { "client certificate" } else { seen.plugin.name() }.to_owned());
-        posture.tls = seen.tls.map(driver::as_trusted);
-        if let Some(tls) = &posture.tls {
-            posture.remarks.extend(REMARKS);
-            posture.remarks.push(driver::remark_on_trust(tls.trust));
-        }
-
+        let first = Arc::new(OnceLock::new());
+        let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
+        let protocol = MySqlProtocol { largest, first: Arc::clone(&first) };
+        let relay = Relay::start(Self::NAME, protocol, target, "mysqld.sock")?;
         // The probe determines the statement, which depends on the product.
         let bound = Arc::new(OnceLock::new());
-        let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let pool = driver::pool(target, options(target)?, most, Arc::clone(&bound), GOODBYE);
-        let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
+        let pool = pool(target, options(&relay), Arc::clone(&bound));
+        let explain = |refusal| relay.refusal().unwrap_or(refusal);
+        let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
+        let mut connection = acquired.map_err(explain)?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target, &bound);
         let account = with_timeout(attempt.time_left(), probing).await??;
         // A connection that activated roles has other privileges than a new one: it is not reused.
         if !account.took_roles {
             connection.keep();
         }
+        relay.settle();
 
-        let findings =
-            account.findings(target, seen.plugin, posture.tls.as_ref().map(|tls| tls.version));
+        let FirstLogin { tls, plugin } = first.get().ok_or_else(Failure::protocol)?;
+        let mut posture = Posture::of::<Self>(target);
+        posture.tls.clone_from(tls);
+        let by_certificate = target.is_login_by_certificate(tls.as_ref());
+        posture.authentication =
+            Some(if by_certificate { "client certificate" } else { plugin.name() }.to_owned());
+        let findings = account.findings(target, *plugin, tls.as_ref().map(|tls| tls.version));
         let product = if account.product.is_mariadb { "MariaDB" } else { "MySQL" };
         posture.server = Some(ServerPosture::new(product, &account.version));
         posture.account = Some(printable(&account.user));
@@ -258,12 +264,7 @@ impl Service for MySql {
             posture.remarks.push(RENAMED);
         }
         posture.privileges = account.privileges();
-        Ok(Attachment::new(pool, posture).with_findings(findings))
-    }
-
-    async fn renew(pool: &MySqlPool, target: &Target) -> Result<bool, Refusal> {
-        driver::renew(pool, options(target)?, nowhere());
-        Ok(true)
+        Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
     }
 
     async fn make_ready(pool: &MySqlPool, former: &MySqlPool) {
@@ -278,18 +279,9 @@ impl Service for MySql {
     }
 
     async fn close(pool: &MySqlPool) {
-        driver::close(pool, nowhere()).await;
+        pool.close().await;
     }
 }
-
-/// Remarks that apply to every connection that sqlx opens.
-const REMARKS: [&str; 3] = [
-    "sqlx accepts any way of authenticating that the verified server names, the password in \
-     cleartext among them; the way above is what the server asked for when it was attached",
-    "sqlx resolves the host again for each connection, does not bound what a server's response \
-     has, and panics at some malformed ones",
-    "sqlx lets one statement be several: values have to be bound, never pasted in",
-];
 
 /// The remark if the server reports another account than the requested one.
 const RENAMED: &str = "the server reports another account than the one that was asked for: a proxy \
@@ -297,47 +289,52 @@ const RENAMED: &str = "the server reports another account than the one that was 
     privileges are those of the reported account";
 
 fn user(target: &Target) -> &str {
-    // `MISSING_CREDENTIALS` can be waived. Without an explicit name, sqlx would log in as `root`.
+    // `MISSING_CREDENTIALS` can be waived.
     target.user().unwrap_or_default()
 }
 
-/// The connect options of the pool's connections.
-fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
-    let locator = target.locator();
-    let host = driver::host(target)?;
-    let mut options = MySqlConnectOptions::new()
-        .host(&host)
-        .port(locator.port())
-        .username(user(target))
-        .enable_cleartext_plugin(target.waives(&WEAK_AUTHENTICATION) && !target.is_plaintext())
-        .ssl_mode(if target.is_plaintext() {
-            MySqlSslMode::Disabled
-        } else {
-            MySqlSslMode::VerifyIdentity
-        });
-    if !locator.path().is_empty() {
-        options = options.database(locator.path());
+/// The options of the pool's connections, which lead to the relay. The relay adds the user, the
+/// password and the database.
+fn options(relay: &Relay) -> MySqlConnectOptions {
+    let options = MySqlConnectOptions::new()
+        .username(relay.token().as_str())
+        .ssl_mode(MySqlSslMode::Disabled);
+    match relay.address() {
+        Address::Unix { file, .. } => options.socket(file),
+        Address::Tcp(address) => options.host(&address.ip().to_string()).port(address.port()),
+        _ => options,
     }
-    if let Some(password) = target.password() {
-        options = options.password(password.expose_secret());
-    }
-    if let Some(ca) = target.private_ca() {
-        options = options.ssl_ca_from_pem(ca.expose_secret().as_bytes().to_vec());
-    }
-    if let Some((cert, key)) = target.client_certificate() {
-        options = options
-            .ssl_client_cert_from_pem(cert.expose_secret())
-            .ssl_client_key_from_pem(key.expose_secret());
-    }
-    Ok(options)
 }
 
-/// Ends the connection that sends it. Every account may end its own.
-const GOODBYE: &str = "KILL CONNECTION_ID()";
-
-/// The options of a closed pool.
-fn nowhere() -> MySqlConnectOptions {
-    MySqlConnectOptions::new().socket(driver::NOWHERE)
+/// A pool without connections. `bound` is the statement that limits the time of a connection's
+/// statements. It is empty until the first connection, the probe's, has determined it. Each later
+/// connection begins with it.
+fn pool(
+    target: &Target,
+    options: MySqlConnectOptions,
+    bound: Arc<OnceLock<String>>,
+) -> MySqlPool {
+    // The probe limits the first connection itself.
+    let first = AtomicBool::new(true);
+    let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
+    MySqlPoolOptions::new()
+        .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
+        .acquire_timeout(Relay::patience(target))
+        .after_connect(move |connection, _| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            let bound = bound.get().cloned();
+            Box::pin(async move {
+                if is_first {
+                    return Ok(());
+                }
+                // The pool logs this error, so it must not contain the server's text.
+                let unbounded =
+                    || sqlx::Error::Protocol("the statement's time could not be bounded".into());
+                let bound = sqlx::raw_sql(AssertSqlSafe(bound.ok_or_else(unbounded)?));
+                bound.execute(connection).await.map(drop).map_err(|_| unbounded())
+            })
+        })
+        .connect_lazy_with(options)
 }
 
 /// The limit of roles whose grants are read.
@@ -556,7 +553,7 @@ fn refusal(error: &sqlx::Error) -> Refusal {
     let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
     let number =
         database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
-    preflight::server_error(number).into()
+    failure::server_error(number).into()
 }
 
 #[cfg(test)]
@@ -573,8 +570,7 @@ mod fuzz {
         "mysql://a:amaryllis-bulb-83@167837955/?ssl-mode=REQUIRED",
     ];
 
-    /// If we accept a locator, the driver reads it with the same host, port, user and database. It
-    /// gets the same from us.
+    /// If we accept a locator, the driver would read it with the same host, port, user and database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {
@@ -583,16 +579,13 @@ mod fuzz {
             let plain = text.split('?').next().unwrap_or_default();
             let theirs = plain.parse::<MySqlConnectOptions>();
             let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
-            let ours = options(&target).unwrap();
             let locator = target.locator();
-            for options in [&theirs, &ours] {
-                let host = options.get_host();
-                assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
-                assert_eq!(options.get_port(), locator.port(), "{text}");
-                assert_eq!(Some(options.get_username()), locator.user(), "{text}");
-                assert_eq!(options.get_database().unwrap_or_default(), locator.path(), "{text}");
-                assert_eq!(options.get_socket(), None, "{text}");
-            }
+            let host = theirs.get_host();
+            assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
+            assert_eq!(theirs.get_port(), locator.port(), "{text}");
+            assert_eq!(Some(theirs.get_username()), locator.user(), "{text}");
+            assert_eq!(theirs.get_database().unwrap_or_default(), locator.path(), "{text}");
+            assert_eq!(theirs.get_socket(), None, "{text}");
         });
     }
 }
