@@ -263,6 +263,12 @@ pub(super) mod tests {
         [&capabilities.to_le_bytes(), &[0, 0, 0, 1, 45][..], &[0; 23], rest].concat()
     }
 
+    /// The answer of a driver to an offer.
+    pub(in super::super) fn driver_login(offered: u32) -> DriverLogin {
+        let answer = login(offered, b"token\0\0mysql_native_password\0");
+        DriverLogin::read(&answer, offered).unwrap()
+    }
+
     #[test]
     fn reads_the_drivers_answer() {
         let good = login(OFFERED, b"token\0\0mysql_native_password\0");
@@ -283,5 +289,46 @@ pub(super) mod tests {
         ] {
             assert!(DriverLogin::read(&login(capabilities, rest), OFFERED).is_err(), "{rest:?}");
         }
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{Input, check};
+
+    use super::tests::{MARIADB_10, MYSQL_8};
+    use super::*;
+
+    const PACKETS: &[&[u8]] = &[
+        MYSQL_8,
+        MARIADB_10,
+        b"\x02\xa3\x3f\x01\0\0\0\x01\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0token\0\0\
+            mysql_native_password\0",
+        b"\xff\x10\x04Too many connections",
+    ];
+
+    /// What is read of a greeting is in it, and the driver's greeting is one.
+    #[test]
+    fn any_greeting_and_any_answer_is_read_or_refused() {
+        check!(PACKETS, |input: &Input| {
+            let packet = input.bytes();
+            if let Ok(greeting) = Greeting::read(packet) {
+                assert_eq!(packet[0], 10);
+                assert_eq!(greeting.capabilities & NEEDED, NEEDED);
+                assert!(packet.windows(8).any(|part| part == &greeting.nonce[..8]));
+                assert!(packet.ends_with(&greeting.plugin) || packet.contains(&0));
+                let own = greeting.for_driver(greeting.nonce);
+                let driver = Greeting::parse(&own).unwrap();
+                assert_eq!(driver.version, greeting.version);
+                assert_eq!(driver.capabilities, greeting.offered());
+            }
+            for offered in [OFFERED, OFFERED & !DEPRECATE_EOF, u32::MAX] {
+                if let Ok(login) = DriverLogin::read(packet, offered) {
+                    assert_eq!(login.capabilities & !offered, 0);
+                    assert!(!login.user.contains(&0));
+                    assert_eq!(login.request(0), packet[..32]);
+                }
+            }
+        });
     }
 }

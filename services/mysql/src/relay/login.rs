@@ -337,3 +337,320 @@ fn late() -> Failure {
     let message = "the key for `parsec` was not derived in time";
     Failure::new(FailureKind::TimedOut, message, "check the load of this machine")
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::pin::Pin;
+    use std::sync::LazyLock;
+    use std::task::{Context, Poll};
+
+    use backing_services_fuzz::target;
+    use tokio::io::{ReadBuf, empty};
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::super::greeting::tests::{MARIADB_10, MYSQL_8, driver_login};
+    use super::*;
+    use crate::MySql;
+
+    pub(in super::super) const PASSWORD: &str = "amaryllis-bulb-83";
+
+    static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| Builder::new_current_thread().enable_all().build().unwrap());
+
+    /// A server that sends what it sends, and records what it gets.
+    pub(in super::super) struct Script<R> {
+        pub(in super::super) sends: R,
+        pub(in super::super) heard: Vec<u8>,
+    }
+
+    impl<R: AsyncRead + Unpin> AsyncRead for Script<R> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Pin::new(&mut self.sends).poll_read(context, buffer)
+        }
+    }
+
+    impl<R: Unpin> AsyncWrite for Script<R> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            self.heard.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Logs in at a server that sends these bytes. Returns the plugin or the reason, and what the
+    /// server heard.
+    pub(in super::super) fn login<R: AsyncRead + Unpin + Send>(
+        greeting: &[u8],
+        locator: &str,
+        first: Option<Plugin>,
+        sends: R,
+    ) -> (Result<Plugin, Refusal>, Vec<u8>) {
+        let target = target::<MySql>(locator).unwrap();
+        let greeting = Greeting::read(greeting).unwrap();
+        let driver = driver_login(greeting.offered());
+        let login = Login { target: &target, greeting: &greeting, driver: &driver, first };
+        let mut server = Packets::new(Script { sends, heard: Vec::new() }, 2);
+        let plugin = RUNTIME.block_on(login.run(&mut server));
+        (plugin, server.into_inner().heard)
+    }
+
+    /// The packets of a server, numbered as if each were answered. The first one answers the
+    /// login, which is number 2.
+    fn packets(bodies: &[&[u8]]) -> Vec<u8> {
+        let mut number = 3;
+        let packets = bodies.iter().map(|body| {
+            let length = u8::try_from(body.len()).unwrap();
+            let packet = [&[length, 0, 0, number], *body].concat();
+            // The client answers, unless the server knows the proof.
+            number += if body.starts_with(&[1, 3]) { 1 } else { 2 };
+            packet
+        });
+        packets.collect::<Vec<_>>().concat()
+    }
+
+    const OVER_TLS: &str = "mysql://shop:amaryllis-bulb-83@db.example/orders";
+    const WITHOUT_DATABASE: &str = "mysql://shop:amaryllis-bulb-83@db.example";
+    const OK: &[u8] = b"\0\0\0\x02\0\0\0";
+    const NONCE_20: &[u8] = b"abcdefghijklmnopqrst";
+
+    fn scripted(
+        greeting: &[u8],
+        first: Option<Plugin>,
+        bodies: &[&[u8]],
+    ) -> (Result<Plugin, Refusal>, Vec<u8>) {
+        login(greeting, OVER_TLS, first, packets(bodies).as_slice())
+    }
+
+    fn holds(heard: &[u8], part: &[u8]) -> bool {
+        heard.windows(part.len()).any(|window| window == part)
+    }
+
+    #[test]
+    fn mysql_is_begun_with_a_proof_and_no_further_round_trip() {
+        let (plugin, heard) = scripted(MYSQL_8, None, &[b"\x01\x03", OK]);
+        assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
+        let nonce = Greeting::read(MYSQL_8).unwrap().nonce;
+        let proof = proof::caching_sha2(PASSWORD.as_bytes(), &nonce);
+        let end = [
+            &b"shop\0\x20"[..],
+            &proof,
+            b"orders\0caching_sha2_password\0",
+        ];
+        assert!(heard.ends_with(&end.concat()), "{heard:?}");
+        assert_eq!(heard[3], 2);
+        assert!(!holds(&heard, PASSWORD.as_bytes()));
+        let capabilities = u32::from_le_bytes(*heard[4..].first_chunk().unwrap());
+        assert_eq!(capabilities & (SSL | CONNECT_WITH_DB), SSL | CONNECT_WITH_DB);
+        // LOCAL_FILES, COMPRESS, ZSTD, SESSION_TRACK
+        assert_eq!(capabilities & (0x80 | 0x20 | 1 << 26 | 1 << 23), 0);
+        let sends = packets(&[b"\x01\x03", OK]);
+        let (plugin, heard) = login(MYSQL_8, WITHOUT_DATABASE, None, sends.as_slice());
+        assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
+        assert!(heard.ends_with(&[&proof[..], b"caching_sha2_password\0"].concat()));
+        assert_eq!(heard[4] & 8, 0);
+    }
+
+    #[test]
+    fn the_password_is_sent_within_tls_if_the_server_has_forgotten_the_proof() {
+        let (plugin, heard) = scripted(MYSQL_8, None, &[b"\x01\x04", OK]);
+        assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
+        let sent = [&[18, 0, 0, 4], PASSWORD.as_bytes(), &[0]].concat();
+        assert!(heard.ends_with(&sent), "{heard:?}");
+        // MariaDB leaves the mark of `AuthMoreData` out.
+        let (plugin, _) = scripted(MYSQL_8, None, &[b"\x04", OK]);
+        assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
+        // Without TLS, it stays here. No key of the server is asked for.
+        let plain = OVER_TLS.replace("db.example", "127.0.0.1") + "?ssl-mode=disabled";
+        let sends = packets(&[b"\x01\x04", OK]);
+        let (plugin, heard) = login(MYSQL_8, &plain, None, sends.as_slice());
+        assert!(matches!(plugin, Err(Refusal::Finding(_))));
+        assert!(!holds(&heard, PASSWORD.as_bytes()));
+        assert!(!heard.ends_with(&[1, 0, 0, 4, 2]));
+    }
+
+    #[test]
+    fn mariadb_is_asked_for_the_plugin_first() {
+        let switch = [b"\xfemysql_native_password\0", NONCE_20, b"\0"].concat();
+        let (plugin, heard) = scripted(MARIADB_10, None, &[&switch, OK]);
+        assert_eq!(plugin.unwrap(), Plugin::Native);
+        let asked = [b"shop\0\0orders\0", NO_PLUGIN.as_bytes(), b"\0"].concat();
+        assert!(holds(&heard, &asked));
+        assert!(heard.ends_with(&proof::native(PASSWORD.as_bytes(), NONCE_20)));
+        // A later connection knows it.
+        let (plugin, heard) = scripted(MARIADB_10, Some(Plugin::Native), &[OK]);
+        assert_eq!(plugin.unwrap(), Plugin::Native);
+        assert!(heard.ends_with(b"orders\0mysql_native_password\0"));
+        assert!(!holds(&heard, b"shop\0\0"));
+    }
+
+    #[test]
+    fn mariadbs_signatures_are_sent_for_nonces_of_32_bytes() {
+        let nonce = [7; 32];
+        let switch = [b"\xfeclient_ed25519\0", &nonce[..]].concat();
+        let (plugin, heard) = scripted(MARIADB_10, None, &[&switch, OK]);
+        assert_eq!(plugin.unwrap(), Plugin::Ed25519);
+        assert!(heard.ends_with(&proof::ed25519(PASSWORD.as_bytes(), &nonce)));
+
+        let switch = [b"\xfeparsec\0", &nonce[..]].concat();
+        let salt = [b"P\x01", &[9; 18][..]].concat();
+        let (plugin, heard) = scripted(MARIADB_10, None, &[&switch, &salt, OK]);
+        assert_eq!(plugin.unwrap(), Plugin::Parsec);
+        // An empty packet asks for the salt.
+        let (asked, proof) = heard.split_at(heard.len() - 4 - 96);
+        assert!(asked.ends_with(&[0, 0, 0, 4]), "{heard:?}");
+        let own = proof[4..36].try_into().unwrap();
+        let key = ExtendedSalt::read(&salt).unwrap().key(PASSWORD.as_bytes());
+        assert_eq!(proof[4..], proof::parsec(&key, &nonce, own).unwrap());
+    }
+
+    #[test]
+    fn an_account_that_wants_less_than_a_proof_gets_none() {
+        let switch = |name: &str| [b"\xfe", name.as_bytes(), b"\0", NONCE_20, b"\0"].concat();
+        for greeting in [MYSQL_8, MARIADB_10] {
+            for (bodies, is_finding) in [
+                (vec![switch("mysql_clear_password")], true),
+                (vec![switch("dialog")], true),
+                (vec![switch("sha256_password")], true),
+                (vec![switch("mysql_old_password")], true),
+                (vec![b"\xfe".to_vec()], true),
+                // Without a look at a proof.
+                (vec![OK.to_vec()], true),
+                (vec![switch("caching_sha2_password"), OK.to_vec()], true),
+                (vec![switch("authentication_ldap_sasl_client")], false),
+                (vec![switch("authentication_webauthn_client")], false),
+                (vec![switch("")], false),
+                (vec![switch("\u{1b}[2J")], false),
+                // Nonces of other lengths.
+                (vec![switch("client_ed25519")], false),
+                (vec![switch("parsec")], false),
+                (vec![b"\xfecaching_sha2_password\0short".to_vec()], false),
+                (vec![b"\xfecaching_sha2_password".to_vec()], false),
+                // An RSA key, nothing, something, another factor, and an error.
+                (vec![switch("caching_sha2_password"), b"\x01-----BEGIN".to_vec()], false),
+                (vec![switch("caching_sha2_password"), b"\x01".to_vec()], false),
+                (vec![switch("caching_sha2_password"), b"\x05".to_vec()], false),
+                (vec![b"\x01".to_vec()], false),
+                (vec![b"\x02second\0".to_vec()], false),
+                (vec![b"\xff\x15\x04#28000".to_vec()], false),
+                (vec![b"\xff".to_vec()], false),
+                // Switches without end.
+                (vec![switch("caching_sha2_password"); 2], false),
+            ] {
+                let parts: Vec<_> = bodies.iter().map(Vec::as_slice).collect();
+                let (plugin, heard) = scripted(greeting, None, &parts);
+                let refusal = plugin.map(|_| panic!("{bodies:?}")).unwrap_err();
+                assert_eq!(matches!(refusal, Refusal::Finding(_)), is_finding, "{bodies:?}");
+                assert!(!holds(&heard, PASSWORD.as_bytes()));
+                assert!(!refusal.to_string().contains('\u{1b}'));
+            }
+        }
+        // MySQL has better than SHA-1.
+        let (plugin, heard) = scripted(MYSQL_8, None, &[&switch("mysql_native_password")]);
+        assert!(matches!(plugin, Err(Refusal::Finding(_))));
+        assert!(!heard.ends_with(&proof::native(PASSWORD.as_bytes(), NONCE_20)));
+    }
+
+    #[test]
+    fn no_later_connection_proves_less_than_the_first() {
+        let nonce = [7; 32];
+        let native = [b"\xfemysql_native_password\0", NONCE_20, b"\0"].concat();
+        let sha2 = [b"\xfecaching_sha2_password\0", NONCE_20, b"\0"].concat();
+        let ed25519 = [b"\xfeclient_ed25519\0", &nonce[..]].concat();
+        for (first, bodies, is_accepted) in [
+            (Plugin::Native, vec![&sha2[..], b"\x01\x03", OK], true),
+            (Plugin::Native, vec![&ed25519[..], OK], true),
+            (Plugin::CachingSha2, vec![&native[..], OK], false),
+            (Plugin::CachingSha2, vec![OK], false),
+            (Plugin::Ed25519, vec![&sha2[..], b"\x01\x04", OK], false),
+            (Plugin::Ed25519, vec![&native[..], OK], false),
+            (Plugin::Ed25519, vec![OK], false),
+            (Plugin::Parsec, vec![&ed25519[..], OK], false),
+            (Plugin::Native, vec![b"\xfemysql_clear_password\0"], false),
+        ] {
+            let (plugin, heard) = scripted(MARIADB_10, Some(first), &bodies);
+            assert_eq!(plugin.is_ok(), is_accepted, "{first:?} {bodies:?}");
+            assert!(is_accepted || matches!(plugin, Err(Refusal::Finding(_))));
+            assert!(!holds(&heard, PASSWORD.as_bytes()));
+            assert!(is_accepted || !heard.ends_with(&proof::native(PASSWORD.as_bytes(), NONCE_20)));
+        }
+    }
+
+    #[test]
+    fn packets_are_bounded_and_numbered() {
+        for sends in [
+            b"\x01\x40\0\x03".to_vec(),
+            b"\xff\xff\xff\x03\xfe".to_vec(),
+            b"\0\0\0\x03".to_vec(),
+            b"\x07\0\0\x02\0\0\0\x02\0\0\0".to_vec(),
+            b"\x07\0\0\x04\0\0\0\x02\0\0\0".to_vec(),
+            b"\x07\0\0\x03\0\0".to_vec(),
+        ] {
+            let (plugin, _) = login(MARIADB_10, OVER_TLS, None, sends.as_slice());
+            assert!(matches!(plugin, Err(Refusal::Failure(_))), "{sends:?}");
+        }
+        let (plugin, _) = login(MARIADB_10, OVER_TLS, None, empty());
+        assert!(matches!(plugin, Err(Refusal::Failure(_))));
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{Input, check};
+
+    use super::super::greeting::tests::{MARIADB_10, MYSQL_8};
+    use super::tests::{PASSWORD, login};
+    use super::*;
+
+    const ANSWERS: &[&[u8]] = &[
+        b"\x02\0\0\x03\x01\x03\x07\0\0\x04\0\0\0\x02\0\0\0",
+        b"\x02\0\0\x03\x01\x04\x07\0\0\x05\0\0\0\x02\0\0\0",
+        b"\x2c\0\0\x03\xfemysql_native_password\0abcdefghijklmnopqrst\0\x07\0\0\x05\0\0\0\x02\0\0\0",
+        b"\x2c\0\0\x03\xfecaching_sha2_password\0abcdefghijklmnopqrst\0\x02\0\0\x05\x01\x03",
+        b"\x30\0\0\x03\xfeclient_ed25519\0abcdefghijklmnopqrstuvwxyzabcdef\
+            \x07\0\0\x05\0\0\0\x02\0\0\0",
+        b"\x28\0\0\x03\xfeparsec\0abcdefghijklmnopqrstuvwxyzabcdef\
+            \x14\0\0\x05P\0abcdefghijklmnopqr\x07\0\0\x07\0\0\0\x02\0\0\0",
+        b"\x13\0\0\x03\xfemysql_old_password\0\x07\0\0\x03\xfedialog\0",
+        b"\x14\0\0\x03\xffJ\x04#28000Access denied",
+    ];
+
+    /// The login ends, however the server splits its packets. The password is sent in cleartext
+    /// only if `caching_sha2_password` asks for it, and never without TLS.
+    #[test]
+    fn any_answers_of_a_server_end_the_login() {
+        check!(ANSWERS, |input: &Input| {
+            for greeting in [MYSQL_8, MARIADB_10] {
+                for host in ["db.example", "127.0.0.1"] {
+                    let is_plain = host == "127.0.0.1";
+                    let end = if is_plain { "?ssl-mode=disabled" } else { "" };
+                    let locator = format!("mysql://shop:{PASSWORD}@{host}/orders{end}");
+                    let run = |stream| login(greeting, &locator, None, stream);
+                    let (plugin, heard) = run(input.stream());
+                    let (other, _) = run(input.whole_stream());
+                    assert_eq!(plugin.as_ref().ok(), other.as_ref().ok());
+                    let shown = |refusal: Result<_, Refusal>| refusal.map_err(|it| it.to_string());
+                    let is_sent =
+                        heard.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes());
+                    assert!(!is_sent || !is_plain && input.bytes().contains(&4));
+                    assert!(heard.len() < 1024, "{}", heard.len());
+                    assert_eq!(shown(plugin), shown(other));
+                }
+            }
+        });
+    }
+}
