@@ -695,7 +695,13 @@ impl Parser<'_> {
         // would accept another one behind an address.
         let absolute = text.strip_suffix('.').unwrap_or(text);
         match url::Host::parse(absolute) {
-            Ok(url::Host::Ipv4(_)) if absolute.ends_with('.') => self.no_host(),
+            // `url` reads `0x` as 0, as browsers do. The resolver of this machine has no such number.
+            Ok(url::Host::Ipv4(_))
+                if absolute.ends_with('.')
+                    || absolute.split('.').any(|part| part.eq_ignore_ascii_case("0x")) =>
+            {
+                self.no_host()
+            }
             Ok(url::Host::Domain(name)) if is_host_name(&name) => Some(Host::Name(name)),
             Ok(url::Host::Ipv4(address)) => Some(Host::Address(address.into())),
             Ok(url::Host::Ipv6(address)) => Some(Host::Address(address.to_canonical())),

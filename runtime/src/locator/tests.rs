@@ -141,6 +141,11 @@ fn every_spelling_of_an_address_is_that_address() {
         let locator = accepted(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
         assert_eq!(locator.host(), Some(&Host::Address("127.0.0.1".parse().unwrap())), "{text}");
     }
+    // A browser's zero. The resolver of this machine has no such number.
+    for text in ["0x", "2.0X", "127.0x.1", "0X."] {
+        let refused = refused(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
+        assert_eq!(refused, ["malformed_locator"], "{text}");
+    }
     let locator = accepted("postgres://ada@[2001:DB8::1]:6432/d", &POSTGRES);
     assert_eq!(locator.host(), Some(&Host::Address("2001:db8::1".parse().unwrap())));
     assert_eq!(locator.to_string(), "postgres://[2001:db8::1]:6432/d");

@@ -166,7 +166,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const REFUSING: Duration = Duration::from_secs(1);
 
 impl Relay {
-    /// Begins to listen. `service` is [`Service::NAME`](crate::Service::NAME), for the log. `file`
+    /// Begins to listen. `service` is [`Service::NAME`](crate::Service::NAME), for logs. `file`
     /// is the name of the socket, as the driver demands it.
     ///
     /// # Errors
@@ -215,8 +215,8 @@ impl Relay {
         self.shared.refusal().clone()
     }
 
-    /// The server has answered the probe. From now on it may send what the application asks for, and
-    /// an opening that fails is logged and followed by a pause.
+    /// The server has answered the probe. From now on it may send what the application asks for.
+    /// An opening that fails is logged and followed by a pause.
     pub fn settle(&self) {
         self.shared.settled.set();
     }

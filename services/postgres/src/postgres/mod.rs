@@ -219,7 +219,8 @@ mod fuzz {
         "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
     ];
 
-    /// If we accept a locator, the driver would read it with the same host, port, user and database.
+    /// If we accept a locator, the driver would read it with the same host, port, user and
+    /// database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {
