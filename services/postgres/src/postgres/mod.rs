@@ -13,6 +13,7 @@
 //! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
 //! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
+//! | `prepared_statements` | `off` for a pooler in transaction mode that forgets them | `on` |
 //!
 //! The default of `statement_timeout` is longer than a request may take. A message is a row, for
 //! example; the maximum of `max_message` is PostgreSQL's own longest field.
@@ -73,12 +74,14 @@ use backing_services_sqlx::Unproven;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
+use self::pooling::Pooling;
 use self::relay::PostgresProtocol;
 use crate::postgresql;
 use crate::postgresql::{Account, COLUMNS, Row, no_answer, parameters};
 
 pub use sqlx;
 
+mod pooling;
 mod relay;
 
 /// PostgreSQL. [The module](self) documents its locator and how it is attached.
@@ -96,8 +99,10 @@ impl Service for Postgres {
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] =
-        parameters![Parameter::choice("channel_binding", &["prefer", "require"])];
+    const PARAMETERS: &'static [Parameter] = parameters![
+        Parameter::choice("channel_binding", &["prefer", "require"]),
+        Parameter::choice("prepared_statements", &["on", "off"]),
+    ];
     const LOGIN: Login = Login::UserAndPassword;
 
     fn check(target: &Target) -> Vec<Finding> {
@@ -111,17 +116,26 @@ impl Service for Postgres {
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
         let protocol = PostgresProtocol::default();
         let relay = Relay::start(Self::NAME, protocol.clone(), target, SOCKET)?;
+        let options = options(target, &relay);
         let pool = driver::pool_options(target, postgresql::max_connections(target))
-            .connect_lazy_with(options(target, &relay));
+            .connect_lazy_with(options.clone());
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
         let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
         let mut connection = acquired.map_err(explain)?;
-        let probing = probe(connection.get().ok_or_else(no_answer)?, target);
-        let account = with_timeout(attempt.time_left(), probing).await?.map_err(explain)?;
+        let connected = connection.get().ok_or_else(no_answer)?;
+        let probing = with_timeout(attempt.time_left(), probe(connected, target));
+        let account = probing.await?.map_err(explain)?;
+        let first = protocol.first().ok_or_else(Failure::protocol)?;
+        // A pooler gives its clients keys of its own.
+        let pooling = if first.process.is_some_and(|process| process != account.process) {
+            pooling::observe(connected, &options).await
+        } else {
+            Pooling::Session
+        };
+        pooling::check(pooling, target)?;
         connection.keep();
         relay.settle();
 
-        let first = protocol.first().ok_or_else(Failure::protocol)?;
         let mut posture = Posture::of::<Self>(target);
         posture.tls.clone_from(&first.tls);
         posture.authentication = Some(first.proof.name.to_owned());
@@ -130,6 +144,7 @@ impl Service for Postgres {
         posture.privileges = account.privileges();
         posture.remarks.extend(account.remark(target));
         posture.remarks.extend(remarks(first));
+        posture.remarks.extend(pooling.remark());
         let findings = first.proof.finding.clone().into_iter().chain(account.findings(target));
         Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
     }
@@ -165,11 +180,17 @@ fn options(target: &Target, relay: &Relay) -> PgConnectOptions {
         .database(postgresql::database(target))
         .application_name(postgresql::application_name(target))
         .ssl_mode(PgSslMode::Disable);
+    let options = if prepares(target) { options } else { options.statement_cache_capacity(0) };
     match relay.address() {
         Address::Unix { folder, .. } => options.socket(folder),
         Address::Tcp(address) => options.host(&address.ip().to_string()).port(address.port()),
         _ => options,
     }
+}
+
+/// True if the driver may prepare statements that it keeps.
+fn prepares(target: &Target) -> bool {
+    target.locator().parameter("prepared_statements") != Some("off")
 }
 
 fn remarks(first: &relay::FirstSession) -> Vec<&'static str> {

@@ -289,6 +289,12 @@ pub(super) fn server_error(code: &str) -> Failure {
             "the account lacks a privilege that attaching requires",
             "grant it `CONNECT` on the database",
         ),
+        "08P01" => Failure::new(
+            Protocol,
+            "the server, or a pooler in between, refuses how the session begins",
+            "check what answers on the port; PgBouncer wants `ignore_startup_parameters = \
+             extra_float_digits, statement_timeout`",
+        ),
         _ if code.starts_with("08") => Failure::new(
             Protocol,
             "the server says that the protocol was not kept",
