@@ -102,6 +102,19 @@ impl Target {
         Self { locator, ..self.clone() }
     }
 
+    /// One target for each host of the locator, in the order in which they are written. Each one
+    /// dials its own host, and verifies the certificate under the name of that host alone; the rest
+    /// is the same. A locator with one host, or with none, gives the target itself.
+    ///
+    /// The targets do not change: a client may keep them, instead of making them for each
+    /// connection.
+    pub fn each_host(&self) -> impl Iterator<Item = Self> {
+        let hosts = self.locator.hosts();
+        let each = hosts.map(|(host, port)| self.locator.with_host(host, port));
+        let embedded = self.locator.host().is_none().then(|| self.locator.clone());
+        each.chain(embedded).map(|locator| Self { locator, ..self.clone() })
+    }
+
     /// The user, from the locator or from the `_USER` variable.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
@@ -223,6 +236,7 @@ mod tests {
             added: &[dialect::CONNECT_TIMEOUT],
             login: dialect::Login::None,
             path: None,
+            several_hosts: true,
             secret_path: false,
             plaintext_waiver: waivers
                 .iter()
