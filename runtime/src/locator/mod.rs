@@ -45,10 +45,10 @@ pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 /// The parsed address of a resource: scheme, host, port, path, parameters and user. The password is
 /// stored elsewhere, so a locator cannot print it.
 ///
-/// `Display` and `Debug` print scheme, each host with its port, and path. They omit the path if it may be a
-/// secret ([`Service::SECRET_PATH`](crate::service::Service::SECRET_PATH)), as in the URL of a
-/// webhook (Slack, Discord, Telegram). Every other path is a name: of a database, a virtual host, a
-/// prefix, or a file.
+/// `Display` and `Debug` print scheme, each host with its port, and path. They omit the path if it
+/// may be a secret ([`Service::SECRET_PATH`](crate::service::Service::SECRET_PATH)), as in the URL
+/// of a webhook (Slack, Discord, Telegram). Every other path is a name: of a database, a virtual
+/// host, a prefix, or a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Locator {
     scheme: &'static str,

@@ -51,8 +51,9 @@ impl Target {
     /// Connects and speaks TLS from the first byte.
     ///
     /// # Errors
-    /// [`Refusal`]: several hosts ([`Target::each_host`]), a forbidden address, a host that does not resolve or answer, a certificate that
-    /// fails verification, or a plaintext target whose waiver has ended.
+    /// [`Refusal`]: several hosts ([`Self::each_host`]), a forbidden address, a host that does not
+    /// resolve or answer, a certificate that fails verification, or a plaintext target whose waiver
+    /// has ended.
     pub async fn dial(&self) -> Result<Dialled, Refusal> {
         let connection = self.dial_tcp().await?;
         self.encrypt(connection).await
@@ -61,8 +62,8 @@ impl Target {
     /// Connects and sends nothing: for a protocol that requests TLS in its own messages first.
     ///
     /// # Errors
-    /// [`Refusal`]: several hosts ([`Target::each_host`]), a forbidden address, a host that does not resolve or answer, or a plaintext
-    /// target whose waiver has ended.
+    /// [`Refusal`]: several hosts ([`Self::each_host`]), a forbidden address, a host that does not
+    /// resolve or answer, or a plaintext target whose waiver has ended.
     pub async fn dial_tcp(&self) -> Result<TcpStream, Refusal> {
         let limit = self.connect_timeout();
         let timed_out = |what: &'static str| {
@@ -88,8 +89,8 @@ impl Target {
     /// Resolves the host, and checks each address against the address rules.
     ///
     /// # Errors
-    /// [`Refusal`]: several hosts ([`Target::each_host`]), a forbidden address, a host that does not resolve, or a plaintext target whose
-    /// waiver has ended.
+    /// [`Refusal`]: several hosts ([`Self::each_host`]), a forbidden address, a host that does not
+    /// resolve, or a plaintext target whose waiver has ended.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
         let host = self.host()?;
         self.check_plaintext()?;
