@@ -62,9 +62,13 @@ macro_rules! parameters {
                 "sslnegotiation",
                 "remove it: TLS is asked for in the protocol's own way",
             ),
-            Parameter::refused(
+            Parameter::choice(
                 "target_session_attrs",
-                "remove it, and write the host that takes what you send",
+                &["any", "read-write", "read-only", "primary", "standby", "prefer-standby"],
+            ),
+            Parameter::refused(
+                "load_balance_hosts",
+                "remove it: the hosts are tried in the order in which they are written",
             ),
         ]
     };

@@ -143,6 +143,7 @@ impl Service for TokioPostgres {
     const SCHEMES: &'static [Scheme] =
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
+    const SEVERAL_HOSTS: bool = true;
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] =
         parameters![Parameter::choice("channel_binding", &["require"]),];
@@ -474,6 +475,7 @@ mod fuzz {
         "PostgreSQL://a:narcissus-bulb-79@[::ffff:10.1.2.3]:1",
         "postgres://a:narcissus-bulb-79@167837955/?sslmode=require&application_name=a%26b",
         "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
+        "postgres://a:narcissus-bulb-79@A.example,[2001:DB8::1]:5433,10.1.2.3:5432/b",
     ];
 
     /// If we accept a locator, the driver reads it with the same host, port, login and database.
@@ -487,9 +489,12 @@ mod fuzz {
             let (_, rest) = text.split('?').next().and_then(|text| text.split_once(':')).unwrap();
             let theirs = format!("{}:{rest}", locator.scheme()).parse::<Config>();
             let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
-            let [Host::Tcp(host)] = theirs.get_hosts() else { panic!("{text}") };
-            assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
-            assert_eq!(theirs.get_ports().first().unwrap_or(&5432), &locator.port(), "{text}");
+            assert_eq!(theirs.get_hosts().len(), locator.hosts().count(), "{text}");
+            for (index, (ours, port)) in locator.hosts().enumerate() {
+                let Host::Tcp(host) = &theirs.get_hosts()[index] else { panic!("{text}") };
+                assert!(is_same_host(ours, host), "{text}: {host}");
+                assert_eq!(theirs.get_ports().get(index).unwrap_or(&5432), &port, "{text}");
+            }
             assert_eq!(theirs.get_user(), locator.user(), "{text}");
             let password = target.password().map(|password| password.expose_secret().as_bytes());
             assert_eq!(theirs.get_password(), password, "{text}");
