@@ -183,6 +183,14 @@ impl Target {
     pub const fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
+
+    /// The limit for one connection, whichever host takes it: [`Self::connect_timeout`] for each
+    /// host, as in libpq.
+    #[must_use]
+    pub fn opening_timeout(&self) -> Duration {
+        let hosts = u32::try_from(self.locator.hosts().count()).unwrap_or(u32::MAX);
+        self.connect_timeout.saturating_mul(hosts.max(1))
+    }
 }
 
 /// The limit for each connection to a locator's host.

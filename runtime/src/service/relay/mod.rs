@@ -225,7 +225,7 @@ impl Relay {
     /// driver gets the reason why it failed.
     #[must_use]
     pub fn patience(target: &Target) -> Duration {
-        target.connect_timeout() + 2 * GRACE
+        target.opening_timeout() + 2 * GRACE
     }
 
     /// The next connections log in with this target's credentials.
@@ -312,7 +312,7 @@ impl<P: Protocol> Serving<P> {
 
     /// One connection of the driver, from its beginning to its end.
     async fn serve(self, mut driver: DriverStream) {
-        let limit = self.shared.attempts.target().connect_timeout() + GRACE;
+        let limit = self.shared.attempts.target().opening_timeout() + GRACE;
         let opening = self.shared.connections.open(|counted| async {
             let server = with_timeout(limit, self.open(&mut driver)).await??;
             Ok(server.map(|server| (server, counted)))

@@ -138,6 +138,7 @@ impl Service for Postgres {
         relay.settle();
 
         let mut posture = Posture::of::<Self>(target);
+        posture.endpoint.clone_from(&first.endpoint);
         posture.tls.clone_from(&first.tls);
         posture.authentication = Some(first.proof.name.to_owned());
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
@@ -256,7 +257,6 @@ mod fuzz {
             let plain = text.split('?').next().unwrap_or_default();
             let theirs = plain.parse::<PgConnectOptions>();
             let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
-            let locator = target.locator();
             let host = theirs.get_host();
             assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
             assert_eq!(theirs.get_port(), locator.port(), "{text}");

@@ -17,6 +17,7 @@ pub(super) use self::vocabulary::{PRIVILEGES, grants};
 
 mod account;
 mod binding;
+pub(crate) mod hosts;
 pub(crate) mod login;
 pub(crate) mod messages;
 mod vocabulary;
@@ -32,7 +33,6 @@ macro_rules! parameters {
             Parameter::number("statement_timeout", 1, 86_400_000),
             Parameter::number("max_connections", 1, 1000),
             Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
-            Parameter::refused("load_balance_hosts", "remove it: hosts are tried in their order"),
             Parameter::refused(
                 "options",
                 "remove it; set what it sets with `ALTER ROLE … SET …` on the server",

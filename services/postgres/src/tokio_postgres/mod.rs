@@ -103,7 +103,8 @@ use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use self::greeted::Greeted;
 use crate::postgresql;
-use crate::postgresql::login::{Demand, Proof, log_in};
+use crate::postgresql::hosts::log_in;
+use crate::postgresql::login::{Demand, Proof};
 use crate::postgresql::messages::{Refused, ServerMessages};
 use crate::postgresql::{Account, COLUMNS, Row, no_answer, parameters, server_error};
 
@@ -168,6 +169,7 @@ impl Service for TokioPostgres {
         opened.settled.set();
 
         let mut posture = Posture::of::<Self>(target);
+        posture.endpoint = opened.endpoint;
         posture.tls = opened.tls;
         posture.authentication = Some(opened.proof.name.to_owned());
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
@@ -274,7 +276,7 @@ impl Manager {
         let target = self.attempts.admit()?;
         // Each step has its own limit. The sum has the same limit, because a caller waits for all
         // of them.
-        let opening = with_timeout(target.connect_timeout(), self.open(&target, counted));
+        let opening = with_timeout(target.opening_timeout(), self.open(&target, counted));
         let opened = opening.await.unwrap_or_else(|timed_out| Err(timed_out.into()));
         match &opened {
             // A pool that grows does not reconnect.
@@ -346,6 +348,8 @@ impl fmt::Debug for Connection {
 
 struct Opened {
     client: Connection,
+    /// The one host that took the session.
+    endpoint: String,
     tls: Option<TlsPosture>,
     proof: Proof,
     /// The major version of the server.
@@ -367,7 +371,7 @@ impl Opened {
 /// its client lives.
 async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Refusal> {
     let (parameters, bound) = postgresql::session(target);
-    let session = log_in(target, Demand::of(target, true), &parameters, &bound).await?;
+    let session = log_in(target, |host| Demand::of(host, true), &parameters, &bound).await?;
     let (greeting, settled) = (session.greeting(&session.key), Settled::new());
     let check = ServerMessages::new(postgresql::max_message(target), settled.clone());
     let refused = check.refused();
@@ -381,6 +385,7 @@ async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Ref
     tasks::spawn(&Handle::current(), drive(connection, released, counted));
     Ok(Opened {
         client: Connection { client, _held: held },
+        endpoint: session.target.locator().to_string(),
         tls: session.tls,
         proof: session.proof,
         release: session.release,
