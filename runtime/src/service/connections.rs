@@ -95,6 +95,11 @@ impl Connections {
         }
     }
 
+    /// True once [`Connections::close`] was called.
+    pub(crate) fn are_closed(&self) -> bool {
+        self.0.borrow().closed
+    }
+
     /// Closes them when the guard is dropped. The future of
     /// [`Service::close`](crate::Service::close) is dropped once its time is over.
     #[must_use]

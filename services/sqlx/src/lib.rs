@@ -11,6 +11,7 @@ use std::time::Duration;
 use backing_services_runtime::Failure;
 use backing_services_runtime::posture::{TlsPosture, TrustPosture};
 use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::relay::Relay;
 use backing_services_runtime::service::tasks::Tasks;
 use backing_services_runtime::service::time::{READY_DEADLINE, with_timeout};
 use backing_services_runtime::service::{Attempt, Host, Refusal, Target};
@@ -81,6 +82,11 @@ pub fn host(target: &Target) -> Result<String, Refusal> {
             Err(Failure::new(kind, "its locator has no host", "write the host").into())
         }
     }
+}
+
+/// The options of a pool whose connections go through a relay, with at most `most` of them.
+pub fn pool_options<DB: Database>(target: &Target, most: u32) -> PoolOptions<DB> {
+    PoolOptions::new().max_connections(most).acquire_timeout(Relay::patience(target))
 }
 
 /// Creates a pool without connections, of at most `most`. `bound` is the statement that limits the
@@ -242,7 +248,7 @@ impl<DB: Database> Unproven<DB> {
         attempt: Attempt,
         refusal: fn(&Error) -> Refusal,
     ) -> Result<Self, Refusal> {
-        let limit = target.connect_timeout().min(attempt.time_left());
+        let limit = Relay::patience(target).min(attempt.time_left());
         match with_timeout(limit, pool.acquire()).await? {
             Ok(connection) => Ok(Self(Some(connection))),
             Err(error) => Err(refusal(&error)),

@@ -30,6 +30,7 @@ use crate::net::metered::{FrameCheck, Metered};
 use crate::net::random_name::random_name;
 use crate::net::tasks::Tasks;
 use crate::net::time::{run_until_cancelled, with_timeout};
+use crate::report::finding::Failure;
 use crate::report::refusal::Refusal;
 use crate::service::connections::{Connections, CountedConnection};
 use crate::service::dial::Stream;
@@ -68,10 +69,11 @@ pub trait Protocol: Send + Sync + 'static {
         opening: &mut Opening<'_>,
     ) -> impl Future<Output = Result<Metered<Stream, Self::Check>, Refusal>> + Send;
 
-    /// Sends the driver an error in its protocol, in this crate's own words.
+    /// Sends the driver an error in its protocol, in this crate's own words. Unless the connection
+    /// is settled, it must be one after which the driver does not try again.
     fn refuse(
         &self,
-        driver: &mut DriverStream,
+        opening: &mut Opening<'_>,
         refusal: &Refusal,
     ) -> impl Future<Output = io::Result<()>> + Send;
 }
@@ -90,15 +92,27 @@ pub struct Opening<'a> {
     pub settled: Settled,
 }
 
-/// Whether the probe of attaching has been answered. Until then, a server may send little.
+/// Whether the probe of attaching has been answered. Until then, a server may send little. Clones
+/// are one.
 #[derive(Clone, Debug, Default)]
 pub struct Settled(Arc<AtomicBool>);
 
 impl Settled {
-    /// True once [`Relay::settle`] was called.
+    /// Not yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// True once it was set.
     #[must_use]
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// The probe has been answered.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -140,7 +154,7 @@ pub struct Relay {
 struct Shared {
     attempts: ReconnectAttempts,
     connections: Connections,
-    /// The reason why the last opening failed.
+    /// The reason why the last connection was refused, or ended by a check.
     refusal: Mutex<Option<Refusal>>,
     settled: Settled,
 }
@@ -152,7 +166,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const REFUSING: Duration = Duration::from_secs(1);
 
 impl Relay {
-    /// Begins to listen. `service` is [`Service::NAME`](crate::Service::NAME), for the log. `file`
+    /// Begins to listen. `service` is [`Service::NAME`](crate::Service::NAME), for logs. `file`
     /// is the name of the socket, as the driver demands it.
     ///
     /// # Errors
@@ -194,24 +208,24 @@ impl Relay {
         &self.token
     }
 
-    /// The reason why the last connection of the driver was refused, in more detail than the
-    /// driver's error has it.
+    /// The reason why the last connection of the driver was refused or ended, in more detail than
+    /// the driver's error has it.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         self.shared.refusal().clone()
     }
 
-    /// The server has answered the probe. From now on it may send what the application asks for, and
-    /// an opening that fails is logged and followed by a pause.
+    /// The server has answered the probe. From now on it may send what the application asks for.
+    /// An opening that fails is logged and followed by a pause.
     pub fn settle(&self) {
-        self.shared.settled.0.store(true, Ordering::Relaxed);
+        self.shared.settled.set();
     }
 
     /// The limit for the driver to wait for a connection: longer than an opening takes, so that the
     /// driver gets the reason why it failed.
     #[must_use]
     pub fn patience(target: &Target) -> Duration {
-        target.connect_timeout() + 2 * GRACE
+        target.opening_timeout() + 2 * GRACE
     }
 
     /// The next connections log in with this target's credentials.
@@ -298,7 +312,7 @@ impl<P: Protocol> Serving<P> {
 
     /// One connection of the driver, from its beginning to its end.
     async fn serve(self, mut driver: DriverStream) {
-        let limit = self.shared.attempts.target().connect_timeout() + GRACE;
+        let limit = self.shared.attempts.target().opening_timeout() + GRACE;
         let opening = self.shared.connections.open(|counted| async {
             let server = with_timeout(limit, self.open(&mut driver)).await??;
             Ok(server.map(|server| (server, counted)))
@@ -306,13 +320,21 @@ impl<P: Protocol> Serving<P> {
         match opening.await {
             Ok(Some((server, counted))) => self.copy(driver, server, &counted).await,
             Ok(None) => {}
+            // The driver is closed, too.
+            Err(_) if self.shared.connections.are_closed() => {}
             Err(refusal) => {
                 *self.shared.refusal() = Some(refusal.clone());
-                let refusing = self.protocol.refuse(&mut driver, &refusal);
+                let target = self.shared.attempts.target();
+                let mut opening = self.opening(&mut driver, &target);
                 // The driver may be gone.
+                let refusing = self.protocol.refuse(&mut opening, &refusal);
                 let _ = with_timeout(REFUSING, refusing).await;
             }
         }
+    }
+
+    fn opening<'a>(&'a self, driver: &'a mut DriverStream, target: &'a Target) -> Opening<'a> {
+        Opening { driver, token: &self.token, target, settled: self.shared.settled.clone() }
     }
 
     /// Opens the server's side of a connection. `None` if the driver wants none.
@@ -322,8 +344,7 @@ impl<P: Protocol> Serving<P> {
     ) -> Result<Option<Metered<Stream, P::Check>>, Refusal> {
         let Shared { attempts, settled, .. } = &*self.shared;
         let target = attempts.target();
-        let mut opening =
-            Opening { driver, token: &self.token, target: &target, settled: settled.clone() };
+        let mut opening = self.opening(driver, &target);
         let Some(hello) = self.protocol.greet(&mut opening).await? else {
             return Ok(None);
         };
@@ -361,6 +382,7 @@ impl<P: Protocol> Serving<P> {
         if let Some(Err(error)) = run_until_cancelled(counted.cut(), copying).await
             && error.kind() == io::ErrorKind::InvalidData
         {
+            *self.shared.refusal() = Some(Failure::protocol().into());
             // The words of a check.
             tracing::error!(
                 service = self.service,

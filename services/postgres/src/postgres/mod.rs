@@ -7,97 +7,82 @@
 //! | parameter | meaning | default |
 //! |---|---|---|
 //! | `sslmode` | accepted if it asks for TLS; no effect: verification is always full | |
+//! | `channel_binding` | `prefer`, or `require`, as some platforms write it | `prefer` |
 //! | `application_name` | shown in `pg_stat_activity`, at most 63 characters | `backing-services` |
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
 //! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
+//! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
+//! | `prepared_statements` | `off` for a pooler in transaction mode that forgets them | `on` |
 //!
-//! The default of `statement_timeout` is longer than a request may take.
+//! The default of `statement_timeout` is longer than a request may take. A message is a row, for
+//! example; the maximum of `max_message` is PostgreSQL's own longest field.
 //!
-//! # How it is attached
-//! 1. **A first connection of our own.** TLS is requested by the protocol's `SSLRequest`, and
-//!    refused TLS ends the attempt. The handshake is ours: it trusts the resource's `_CA` and
-//!    nothing else, or the public roots. Then the user and the database are sent, and the server
-//!    answers with an authentication request. A server that asks for the password in cleartext or
-//!    as MD5, or asks for nothing at all, is the finding `weak_authentication`: the password has
-//!    not been sent to it. The connection is closed. A client certificate replaces a missing
-//!    password, if the server asked for it in that handshake and got it; if not, no user name is
-//!    sent.
-//! 2. **The pool**, whose options are made by setters, with `VerifyFull`. Its first connection is
-//!    opened.
-//! 3. **The probe**, one statement: it reads the account, the roles that the account can become,
-//!    their privileges, and `pg_stat_ssl` for the connection.
+//! # How each connection is made
+//! The driver connects to a [relay](backing_services_runtime::service::relay) inside of this
+//! process. The relay does the following for each connection, the first and every later one:
+//! 1. **TLS** is requested by the protocol's `SSLRequest`, and refused TLS ends the attempt. The
+//!    handshake is ours: it trusts the resource's `_CA` and nothing else, or the `_PIN`, or the
+//!    public roots. Every address has been checked against the rules.
+//! 2. **Logging in** is by SCRAM. It is bound to this TLS connection (`SCRAM-SHA-256-PLUS`) if the
+//!    server's certificate defines a binding and the server offers it; if not, the posture's
+//!    remarks report that. With `channel_binding=require`, an unbound login is the finding
+//!    `weak_authentication`. What the first connection proved is demanded of every later one. A
+//!    server that asks for the password in cleartext or as MD5, or asks for nothing at all, is the
+//!    finding `weak_authentication`; only the names of user and database have been sent to it. With
+//!    a client certificate and without a password, the certificate logs in: a server that does not
+//!    ask for it in the handshake, or asks for a password, is refused.
+//! 3. **The statement's time** is bounded by a parameter of the session.
+//!
+//! The first connection of the pool runs the probe, one statement: it reads the account, the roles
+//! that the account can become, their privileges, and `pg_stat_ssl` for the connection.
+//!
+//! The driver holds no password, no certificate, and no address of the server: its options have the
+//! relay's socket and a random name that no other process can use.
+//!
+//! # Limits on messages
+//! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
+//! of `max_message` bytes, and 1000 notices or 1 MiB of them between two queries. A header that
+//! announces more ends the connection, before memory is allocated for it. SCRAM's iterations are
+//! 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature are checked. Errors and
+//! notices become printable on the way to the driver, and a password of ours in one is replaced.
+//! A server that never stops sending holds no thread.
+//!
+//! # How it reconnects
+//! The pool opens connections as it needs them. If an opening fails, the next one waits: at first
+//! 100 ms and at most 10 s, with jitter. When the server rejects the credentials, the pool does not
+//! try again until the resource is attached again or its credentials are renewed.
 //!
 //! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
 //! in with the new password.
 //!
-//! # Known gaps of sqlx
-//! The service `TokioPostgres` (feature `tokio-postgres`) has none of these gaps. The posture's
-//! remarks report the points about trust, authentication, name resolution and message length.
-//! - sqlx trusts the public roots beside the resource's `_CA`. Our own connection does not, but
-//!   only sqlx's connections carry data. The posture's trust is
-//!   [`PrivateCaAndPublicRoots`][trust].
-//! - sqlx would treat every certificate in `_CA` as an authority. A certificate that is not one
-//!   (`CA:FALSE`) is refused there.
-//! - sqlx does not report whether a later connection asked for the client certificate.
-//! - sqlx accepts any authentication method that the server asks for, on every connection of the
-//!   pool. Our own connection has checked the method once.
-//! - sqlx does not bound the iterations of SCRAM nor check the server's nonce (it does check the
-//!   server's signature), and trusts the length of a message up to 4 GiB: a verified server that
-//!   turns hostile can waste this process' time and memory.
-//! - sqlx does not yield its thread as long as the server keeps sending: a verified server that
-//!   turns hostile can hold a thread, and with it the deadline of attaching, for as long as it
-//!   likes.
-//! - sqlx logs a server's notices unchanged (target `sqlx::postgres::notice`): the log's writer has
-//!   to escape them.
-//! - A waiver of `plaintext_scheme` that ends while the program runs covers sqlx's connections
-//!   until the resource is attached or attached again.
-//! - sqlx resolves the host again for each connection, and checks no address against the rules. The
-//!   certificate still has to match the host.
-//! - sqlx gives no way to end an opening, nor a connection that a caller holds. Detaching waits for
-//!   them. An opening that lasts longer may still log in: no caller gets the connection, and the
-//!   server is asked to end it. A connection that a caller holds answers until the caller returns
-//!   it, even if the report says that the resource was cut.
-//! - sqlx's public roots are bundled, unless another crate of the program enables one of its
-//!   features. With `tls-rustls-ring-native-roots` they are the system's. With `tls-native-tls`
-//!   they are the system's, and OpenSSL does the handshakes of the pool. Our own first connection
-//!   does not change, so the posture's TLS version and cipher suite are then not those of the pool.
-//! - `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the system's roots. So these two are refused
-//!   (`ambient_override`), whichever features are enabled: a service cannot detect that. Distroless
-//!   images and Nix set them. Unset them for the process. If a container cannot unset what its
-//!   image sets, set them to the empty string. Give this resource its authority by `_CA`. If
-//!   another part of the program needs the variable, use `TokioPostgres`, whose trust no variable
-//!   changes. The variables are checked when the resource is attached or attached again, not later.
-//! - The other variables that sqlx reads are overwritten by setters (`PGHOST`, `PGHOSTADDR`,
-//!   `PGPORT`, `PGUSER`, `PGDATABASE`, `PGSSLMODE`, `PGAPPNAME`), refused (`PGOPTIONS`,
-//!   `PGPASSWORD`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`), or not read (`PGPASSFILE`,
-//!   `~/.pgpass`).
-//!
-//! [trust]: backing_services_runtime::posture::TrustPosture::PrivateCaAndPublicRoots
+//! **Detaching** ends every connection, also one that a caller holds. A clone of the pool opens
+//! none afterwards.
 #![doc = include_str!("../postgresql/account.md")]
-
-use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
 use backing_services_runtime::grants::Grants;
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
 use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::relay::{Address, Relay};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
-use backing_services_runtime::{Finding, Posture, Service};
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
-use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
+use self::pooling::Pooling;
+use self::relay::PostgresProtocol;
 use crate::postgresql;
-use crate::postgresql::{Account, COLUMNS, Row, database, no_answer, parameters, user};
+use crate::postgresql::{Account, COLUMNS, Row, no_answer, parameters};
 
 pub use sqlx;
 
-mod preflight;
+mod pooling;
+mod relay;
 
 /// PostgreSQL. [The module](self) documents its locator and how it is attached.
 #[derive(Clone, Copy, Debug)]
@@ -113,25 +98,13 @@ impl Service for Postgres {
     const SCHEMES: &'static [Scheme] =
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
+    const SEVERAL_HOSTS: bool = true;
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] = parameters![Parameter::refused(
-        "channel_binding",
-        "remove it: this driver cannot bind the channel, and the connection is verified TLS \
-             anyway",
-    ),];
-    // The variables that no setter can overwrite, and those of the driver's TLS. The others have no
-    // effect, as every option is set.
-    const CONFLICTING_ENV: &'static [&'static str] = &[
-        "PGOPTIONS",
-        "PGSSLROOTCERT",
-        "PGSSLCERT",
-        "PGSSLKEY",
-        "PGPASSWORD",
-        driver::CONFLICTING_ENV[0],
-        driver::CONFLICTING_ENV[1],
+    const PARAMETERS: &'static [Parameter] = parameters![
+        Parameter::choice("channel_binding", &["prefer", "require"]),
+        Parameter::choice("prepared_statements", &["on", "off"]),
     ];
     const LOGIN: Login = Login::UserAndPassword;
-    const SUPPORTS_PINNING: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
         postgresql::check(target)
@@ -142,36 +115,40 @@ impl Service for Postgres {
     }
 
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
-        let mut posture = Posture::of::<Self>(target);
-        let seen = preflight::run(target, user(target), database(target)).await?;
-        posture.authentication = Some(seen.authentication.to_owned());
-        posture.tls = seen.tls.map(driver::as_trusted);
-        if let Some(tls) = &posture.tls {
-            posture.remarks.extend(REMARKS);
-            posture.remarks.push(driver::remark_on_trust(tls.trust));
-        }
-
-        // The probe's own statement limits the first connection.
-        let bound = Arc::new(OnceLock::from(postgresql::bound(target)));
-        let most = postgresql::max_connections(target);
-        let pool = driver::pool(target, options(target)?, most, bound, GOODBYE);
-        let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
-        let probing = probe(connection.get().ok_or_else(no_answer)?, target);
-        let account = with_timeout(attempt.time_left(), probing).await??;
+        let protocol = PostgresProtocol::default();
+        let relay = Relay::start(Self::NAME, protocol.clone(), target, SOCKET)?;
+        let options = options(target, &relay);
+        let pool = driver::pool_options(target, postgresql::max_connections(target))
+            .connect_lazy_with(options.clone());
+        let explain = |refusal| relay.refusal().unwrap_or(refusal);
+        let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
+        let mut connection = acquired.map_err(explain)?;
+        let connected = connection.get().ok_or_else(no_answer)?;
+        let probing = with_timeout(attempt.time_left(), probe(connected, target));
+        let account = probing.await?.map_err(explain)?;
+        let first = protocol.first().ok_or_else(Failure::protocol)?;
+        // A pooler gives its clients keys of its own.
+        let pooling = if first.process.is_some_and(|process| process != account.process) {
+            pooling::observe(connected, &options).await
+        } else {
+            Pooling::Session
+        };
+        pooling::check(pooling, target)?;
         connection.keep();
+        relay.settle();
 
-        let mut findings = seen.findings;
-        findings.extend(account.findings(target));
+        let mut posture = Posture::of::<Self>(target);
+        posture.endpoint.clone_from(&first.endpoint);
+        posture.tls.clone_from(&first.tls);
+        posture.authentication = Some(first.proof.name.to_owned());
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
         posture.account = Some(printable(&account.user));
         posture.privileges = account.privileges();
         posture.remarks.extend(account.remark(target));
-        Ok(Attachment::new(pool, posture).with_findings(findings))
-    }
-
-    async fn renew(pool: &PgPool, target: &Target) -> Result<bool, Refusal> {
-        driver::renew(pool, options(target)?, nowhere());
-        Ok(true)
+        posture.remarks.extend(remarks(first));
+        posture.remarks.extend(pooling.remark());
+        let findings = first.proof.finding.clone().into_iter().chain(account.findings(target));
+        Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
     }
 
     async fn make_ready(pool: &PgPool, former: &PgPool) {
@@ -186,51 +163,45 @@ impl Service for Postgres {
     }
 
     async fn close(pool: &PgPool) {
-        driver::close(pool, nowhere()).await;
+        pool.close().await;
     }
 }
 
-/// Remarks that apply to every connection of the pool.
-const REMARKS: [&str; 2] = [
-    "sqlx accepts any way of authenticating that the server asks for; the way above is what the \
-     server asked for when it was attached",
-    "sqlx resolves the host again for each connection, and believes the length of a server's \
-     message up to 4 GiB",
-];
+/// The name of the socket, which the driver adds to its folder.
+const SOCKET: &str = ".s.PGSQL.5432";
 
-/// The options of each connection of a pool.
-fn options(target: &Target) -> Result<PgConnectOptions, Refusal> {
-    let locator = target.locator();
-    let host = driver::host(target)?;
-    // Every option that the constructor takes from the environment is set here, or was refused when
-    // it was loaded.
-    let mut options = PgConnectOptions::new_without_pgpass()
-        .host(&host)
-        .port(locator.port())
-        .username(user(target))
-        .database(database(target))
+/// The options of the pool's connections to the relay. The relay replaces the user's name, and
+/// takes the database from the locator.
+fn options(target: &Target, relay: &Relay) -> PgConnectOptions {
+    // Every option that the constructor takes from the environment is set here, but for the
+    // certificates, which the driver has no use for, and `PGOPTIONS`, which the relay drops.
+    let options = PgConnectOptions::new_without_pgpass()
+        .port(5432)
+        .username(relay.token().as_str())
+        .password("")
+        .database(postgresql::database(target))
         .application_name(postgresql::application_name(target))
-        .ssl_mode(if target.is_plaintext() { PgSslMode::Disable } else { PgSslMode::VerifyFull });
-    if let Some(password) = target.password() {
-        options = options.password(password.expose_secret());
+        .ssl_mode(PgSslMode::Disable);
+    let options = if prepares(target) { options } else { options.statement_cache_capacity(0) };
+    match relay.address() {
+        Address::Unix { folder, .. } => options.socket(folder),
+        Address::Tcp(address) => options.host(&address.ip().to_string()).port(address.port()),
+        _ => options,
     }
-    if let Some(ca) = target.private_ca() {
-        options = options.ssl_root_cert_from_pem(ca.expose_secret().as_bytes().to_vec());
-    }
-    if let Some((cert, key)) = target.client_certificate() {
-        options = options
-            .ssl_client_cert_from_pem(cert.expose_secret())
-            .ssl_client_key_from_pem(key.expose_secret());
-    }
-    Ok(options)
 }
 
-/// Ends the connection that sends it. Every role may end its own.
-const GOODBYE: &str = "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())";
+/// True if the driver may prepare statements that it keeps.
+fn prepares(target: &Target) -> bool {
+    target.locator().parameter("prepared_statements") != Some("off")
+}
 
-/// The options of a closed pool.
-fn nowhere() -> PgConnectOptions {
-    PgConnectOptions::new_without_pgpass().socket(driver::NOWHERE)
+fn remarks(first: &relay::FirstSession) -> Vec<&'static str> {
+    let is_unbound = first.tls.is_some() && first.proof.name == "SCRAM-SHA-256";
+    let unbound = is_unbound.then_some(
+        "the login is not bound to the TLS connection: the server does not offer it, or its \
+         certificate defines no binding",
+    );
+    unbound.into_iter().chain(first.is_unbounded.then_some(postgresql::UNBOUNDED)).collect()
 }
 
 /// Reads the account. Fails closed: an unexpected answer is refused.
@@ -271,27 +242,27 @@ mod fuzz {
         "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
     ];
 
-    /// If we accept a locator, the driver reads it with the same host, port, user and database. It
-    /// gets the same from us.
+    /// If we accept a locator, the driver would read it with the same host, port, user and
+    /// database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {
             let text = input.text();
             let Some(target) = target::<Postgres>(&text) else { return };
+            let locator = target.locator();
+            // sqlx reads one host.
+            if locator.hosts().count() > 1 {
+                return;
+            }
             let plain = text.split('?').next().unwrap_or_default();
             let theirs = plain.parse::<PgConnectOptions>();
             let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
-            let ours = options(&target).unwrap();
-            let locator = target.locator();
-            for options in [&theirs, &ours] {
-                let host = options.get_host();
-                assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
-                assert_eq!(options.get_port(), locator.port(), "{text}");
-                assert_eq!(Some(options.get_username()), locator.user(), "{text}");
-                assert_eq!(options.get_socket(), None, "{text}");
-            }
+            let host = theirs.get_host();
+            assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
+            assert_eq!(theirs.get_port(), locator.port(), "{text}");
+            assert_eq!(Some(theirs.get_username()), locator.user(), "{text}");
+            assert_eq!(theirs.get_socket(), None, "{text}");
             assert_eq!(theirs.get_database().unwrap_or_default(), locator.path(), "{text}");
-            assert_eq!(ours.get_database(), Some(database(&target)), "{text}");
         });
     }
 }

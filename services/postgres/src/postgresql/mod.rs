@@ -16,6 +16,10 @@ pub(super) use self::account::{Account, COLUMNS, Row, no_answer, question};
 pub(super) use self::vocabulary::{PRIVILEGES, grants};
 
 mod account;
+mod binding;
+pub(crate) mod hosts;
+pub(crate) mod login;
+pub(crate) mod messages;
 mod vocabulary;
 
 /// The parameters of both services, after those of one driver alone.
@@ -28,6 +32,7 @@ macro_rules! parameters {
             Parameter::text("application_name", 63),
             Parameter::number("statement_timeout", 1, 86_400_000),
             Parameter::number("max_connections", 1, 1000),
+            Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
             Parameter::refused(
                 "options",
                 "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
@@ -57,9 +62,13 @@ macro_rules! parameters {
                 "sslnegotiation",
                 "remove it: TLS is asked for in the protocol's own way",
             ),
-            Parameter::refused(
+            Parameter::choice(
                 "target_session_attrs",
-                "remove it, and write the host that takes what you send",
+                &["any", "read-write", "read-only", "primary", "standby", "prefer-standby"],
+            ),
+            Parameter::refused(
+                "load_balance_hosts",
+                "remove it: the hosts are tried in the order in which they are written",
             ),
         ]
     };
@@ -71,6 +80,9 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// The time limit of a statement unless the locator sets one: 30 s.
 const STATEMENT_TIMEOUT: u64 = 30_000;
+
+/// The size limit of one message of the server, in bytes, unless the locator sets one: 64 MiB.
+const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
 
 /// The size of a pool unless the locator sets one.
 const MAX_CONNECTIONS: u64 = 10;
@@ -95,9 +107,28 @@ pub(super) fn statement_timeout(target: &Target) -> u64 {
     target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT)
 }
 
-/// The statement that limits the time of a connection's statements.
-pub(super) fn bound(target: &Target) -> String {
-    format!("SET statement_timeout = {}", statement_timeout(target))
+/// The parameters of each session: those that every pooler knows, and those that only the server
+/// knows. A pooler refuses the latter, or ignores them if its configuration says so.
+pub(super) fn session(target: &Target) -> (Parameters, Parameters) {
+    let own = |name: &str, value: String| (name.to_owned(), value);
+    let known = vec![
+        own("application_name", application_name(target).to_owned()),
+        own("client_encoding", "UTF8".to_owned()),
+    ];
+    (known, vec![own("statement_timeout", statement_timeout(target).to_string())])
+}
+
+/// Names and values of a session's parameters.
+pub(super) type Parameters = Vec<(String, String)>;
+
+/// The remark on a server that does not know the parameter `statement_timeout`.
+pub(super) const UNBOUNDED: &str = "a pooler refuses the startup parameter `statement_timeout`, so \
+    statements have no time limit: add it to the pooler's `ignore_startup_parameters`, and limit \
+    them by `ALTER ROLE … SET statement_timeout`";
+
+/// In bytes: the limit of one message of the server.
+pub(super) fn max_message(target: &Target) -> u64 {
+    target.locator().number("max_message").unwrap_or(MAX_MESSAGE)
 }
 
 pub(super) fn max_connections(target: &Target) -> u32 {
@@ -261,6 +292,12 @@ pub(super) fn server_error(code: &str) -> Failure {
             AuthenticationFailed,
             "the account lacks a privilege that attaching requires",
             "grant it `CONNECT` on the database",
+        ),
+        "08P01" => Failure::new(
+            Protocol,
+            "the server, or a pooler in between, refuses how the session begins",
+            "check what answers on the port; PgBouncer wants `ignore_startup_parameters = \
+             extra_float_digits, statement_timeout`",
         ),
         _ if code.starts_with("08") => Failure::new(
             Protocol,

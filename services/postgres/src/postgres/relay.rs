@@ -1,0 +1,299 @@
+//! The relay's side of the protocol: it reads the driver's startup message, logs in to the server,
+//! and answers the driver. It forwards requests to cancel a statement.
+//!
+//! Protocol: PostgreSQL documentation, 54.2.1, 54.2.9 and 54.7.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use backing_services_runtime::Failure;
+use backing_services_runtime::posture::TlsPosture;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::metered::{Checked, FrameCheck, Metered};
+use backing_services_runtime::service::relay::{DriverStream, Opening, Protocol};
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::service::{Refusal, Stream, Target, random_name};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::postgresql;
+use crate::postgresql::Parameters;
+use crate::postgresql::hosts::log_in;
+use crate::postgresql::login::{self, Demand, Proof, SCRAM_PLUS, Session};
+use crate::postgresql::messages::ServerMessages;
+
+/// The longest startup message of the driver, in bytes: PostgreSQL's own limit.
+const LONGEST_STARTUP: usize = 10_000;
+
+/// `CancelRequest`.
+const CANCEL: u32 = 80_877_102;
+
+/// The parameters of a session that a driver may set, and that every pooler knows.
+const KNOWN: [&str; 4] = ["application_name", "client_encoding", "DateStyle", "TimeZone"];
+
+/// Those that only the server knows.
+const EXTRA: [&str; 1] = ["extra_float_digits"];
+
+/// The login of each connection of a pool.
+#[derive(Clone, Default)]
+pub(super) struct PostgresProtocol(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    first: OnceLock<FirstSession>,
+    /// The hosts that have bound a login to TLS.
+    bound: Mutex<BTreeSet<String>>,
+    keys: Keys,
+}
+
+impl State {
+    fn bound(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The observations of the first connection.
+#[derive(Clone)]
+pub(super) struct FirstSession {
+    /// The one host that took the session.
+    pub(super) endpoint: String,
+    pub(super) tls: Option<TlsPosture>,
+    pub(super) proof: Proof,
+    pub(super) is_unbounded: bool,
+    /// The process that the server's key names.
+    pub(super) process: Option<i32>,
+}
+
+impl PostgresProtocol {
+    /// The observations of the first connection; `None` before it.
+    pub(super) fn first(&self) -> Option<&FirstSession> {
+        self.0.first.get()
+    }
+
+    /// What is demanded of the next connection to a host: what it has proved before.
+    fn demand(&self, host: &Target) -> Demand {
+        let is_demanded = host.locator().parameter("channel_binding") == Some("require");
+        let was_bound = self.0.bound().contains(&host.locator().to_string());
+        Demand::of(host, is_demanded || was_bound)
+    }
+}
+
+/// The driver's parameters of the session.
+pub(super) struct Startup {
+    known: Parameters,
+    extra: Parameters,
+}
+
+impl Protocol for PostgresProtocol {
+    type Hello = Startup;
+    type Check = Relayed;
+
+    async fn greet(&self, opening: &mut Opening<'_>) -> Result<Option<Startup>, Refusal> {
+        let body = read_startup(opening.driver).await.map_err(|_| Failure::closed())?;
+        match split_code(&body) {
+            Some((login::PROTOCOL, parameters)) => {
+                read_parameters(parameters, |user| opening.token.is(user))
+                    .map(Some)
+                    .ok_or_else(|| stranger().into())
+            }
+            Some((CANCEL, key)) => {
+                if let Some(real) = self.0.keys.real(key) {
+                    cancel(&real.host, &real.key).await?;
+                }
+                Ok(None)
+            }
+            _ => Err(Failure::protocol().into()),
+        }
+    }
+
+    async fn open(
+        &self,
+        startup: Startup,
+        opening: &mut Opening<'_>,
+    ) -> Result<Metered<Stream, Relayed>, Refusal> {
+        let target = opening.target;
+        let (_, bound) = postgresql::session(target);
+        let extra = [startup.extra, bound].concat();
+        let session = log_in(target, |host| self.demand(host), &startup.known, &extra).await?;
+        if session.proof.name == SCRAM_PLUS {
+            self.0.bound().insert(session.target.locator().to_string());
+        }
+        let _ = self.0.first.set(FirstSession {
+            endpoint: session.target.locator().to_string(),
+            tls: session.tls.clone(),
+            proof: session.proof.clone(),
+            is_unbounded: session.is_unbounded,
+            process: session.process(),
+        });
+        let alias = Alias::new(&self.0, &session)?;
+        let greeting = session.greeting(&alias.key);
+        let driver = &mut *opening.driver;
+        driver.write_all(&greeting).await.map_err(|_| Failure::closed())?;
+        let largest = postgresql::max_message(target);
+        let messages = ServerMessages::new(largest, opening.settled.clone());
+        Ok(Metered::new(session.stream, Relayed { messages, _alias: alias }))
+    }
+
+    async fn refuse(&self, opening: &mut Opening<'_>, refusal: &Refusal) -> io::Result<()> {
+        let mut body = Vec::new();
+        let text = refusal.to_string();
+        for (kind, text) in [
+            (b'S', "FATAL"),
+            (b'V', "FATAL"),
+            (b'C', sqlstate(refusal, opening.settled.get())),
+            (b'M', &text),
+        ] {
+            body.push(kind);
+            body.extend_from_slice(text.as_bytes());
+            body.push(0);
+        }
+        body.push(0);
+        opening.driver.write_all(&login::message(b'E', &body)).await?;
+        opening.driver.shutdown().await
+    }
+}
+
+/// The SQLSTATE for the driver (PostgreSQL documentation, appendix A). It repeats an attempt that
+/// ends with `cannot_connect_now`, as long as its caller waits for the connection. Attaching does
+/// not wait for a server that cannot be connected to.
+fn sqlstate(refusal: &Refusal, is_settled: bool) -> &'static str {
+    match refusal {
+        Refusal::Failure(failure) => match failure.kind() {
+            FailureKind::Unavailable | FailureKind::Unreachable if is_settled => "57P03",
+            FailureKind::AuthenticationFailed => "28000",
+            _ => "08001",
+        },
+        Refusal::Finding(_) => "08004",
+    }
+}
+
+fn stranger() -> Failure {
+    Failure::new(
+        FailureKind::AuthenticationFailed,
+        "a connection to the endpoint of this process's driver has not its name and parameters",
+        "connect by the resource's client",
+    )
+}
+
+/// Reads a startup message: a length that counts itself, and the rest.
+async fn read_startup(driver: &mut DriverStream) -> io::Result<Vec<u8>> {
+    let length = driver.read_u32().await? as usize;
+    let length = length.checked_sub(4).filter(|length| *length <= LONGEST_STARTUP);
+    let mut body = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
+    driver.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+fn split_code(body: &[u8]) -> Option<(u32, &[u8])> {
+    let (code, rest) = body.split_first_chunk()?;
+    Some((u32::from_be_bytes(*code), rest))
+}
+
+/// Reads the names and values, each with a NUL at its end, and the NUL at the end of all. `None` if
+/// they are not the driver's own: it sends the token as its user.
+fn read_parameters(mut rest: &[u8], is_token: impl Fn(&[u8]) -> bool) -> Option<Startup> {
+    let mut text = || {
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        let text = &rest[..end];
+        rest = &rest[end + 1..];
+        Some(text)
+    };
+    let mut startup = Startup { known: Vec::new(), extra: Vec::new() };
+    let mut is_ours = false;
+    loop {
+        let name = str::from_utf8(text()?).ok()?;
+        if name.is_empty() {
+            return is_ours.then_some(startup);
+        }
+        let value = text()?;
+        match name {
+            "user" => is_ours = is_token(value),
+            // The locator has the database, and `PGOPTIONS` of the environment sets nothing.
+            "database" | "options" => {}
+            name => {
+                let value = str::from_utf8(value).ok()?.to_owned();
+                let is = |known: &&str| known.eq_ignore_ascii_case(name);
+                let parameters = if KNOWN.iter().any(is) {
+                    &mut startup.known
+                } else if EXTRA.iter().any(is) {
+                    &mut startup.extra
+                } else {
+                    return None;
+                };
+                parameters.push((name.to_owned(), value));
+            }
+        }
+    }
+}
+
+/// The keys of the sessions. The driver knows another one than the server, so that the server's
+/// does not leave the relay.
+#[derive(Default)]
+struct Keys(Mutex<HashMap<Vec<u8>, SessionKey>>);
+
+/// The server's key of a session, and its host.
+#[derive(Clone)]
+struct SessionKey {
+    key: Vec<u8>,
+    host: Target,
+}
+
+impl Keys {
+    fn real(&self, alias: &[u8]) -> Option<SessionKey> {
+        self.locked().get(alias).cloned()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<Vec<u8>, SessionKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The driver's key of one session, until that ends.
+struct Alias {
+    key: Vec<u8>,
+    state: Arc<State>,
+}
+
+impl Alias {
+    fn new(state: &Arc<State>, session: &Session) -> Result<Self, Refusal> {
+        // Of 32 hexadecimal digits, eight bytes.
+        let name = random_name::random_name()?;
+        let number = u64::from_str_radix(&name[..16], 16).unwrap_or_default();
+        let key = number.to_be_bytes().to_vec();
+        let real = SessionKey { key: session.key.clone(), host: session.target.clone() };
+        state.keys.locked().insert(key.clone(), real);
+        Ok(Self { key, state: Arc::clone(state) })
+    }
+}
+
+impl Drop for Alias {
+    fn drop(&mut self) {
+        self.state.keys.locked().remove(&self.key);
+    }
+}
+
+/// The check of a connection, which holds its key.
+pub(super) struct Relayed {
+    messages: ServerMessages,
+    _alias: Alias,
+}
+
+impl FrameCheck for Relayed {
+    fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
+        self.messages.check(bytes)
+    }
+}
+
+/// Asks the server to cancel the statement of a session, on a verified connection of its own. The
+/// server closes it without an answer.
+async fn cancel(target: &Target, key: &[u8]) -> Result<(), Refusal> {
+    let mut stream = postgresql::dial(target).await?.stream;
+    let request = [&16_u32.to_be_bytes()[..], &CANCEL.to_be_bytes(), key].concat();
+    let asking = async {
+        stream.write_all(&request).await?;
+        stream.flush().await?;
+        stream.read(&mut [0]).await
+    };
+    let _ = with_timeout(target.connect_timeout(), asking).await?;
+    Ok(())
+}
