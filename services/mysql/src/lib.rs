@@ -115,8 +115,7 @@ use backing_services_runtime::{Failure, Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
 use sqlx::mysql::{
-    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow,
-    MySqlSslMode,
+    MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
 };
 use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 
@@ -317,9 +316,7 @@ fn pool(
     // The probe limits the first connection itself.
     let first = AtomicBool::new(true);
     let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
-    MySqlPoolOptions::new()
-        .max_connections(u32::try_from(most).unwrap_or(u32::MAX))
-        .acquire_timeout(Relay::patience(target))
+    driver::pool_options::<sqlx::MySql>(target, u32::try_from(most).unwrap_or(u32::MAX))
         .after_connect(move |connection, _| {
             let is_first = first.swap(false, Ordering::Relaxed);
             let bound = bound.get().cloned();

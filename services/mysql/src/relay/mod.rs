@@ -98,14 +98,14 @@ impl Protocol for MySqlProtocol {
         Ok(Metered::new(server.into_inner(), limits))
     }
 
-    async fn refuse(&self, driver: &mut DriverStream, refusal: &Refusal) -> io::Result<()> {
+    async fn refuse(&self, opening: &mut Opening<'_>, refusal: &Refusal) -> io::Result<()> {
         let text = refusal.to_string();
         let head = [&[0xff], &UNKNOWN_ERROR.to_le_bytes()[..], b"#HY000"].concat();
         let packet = [&head, text.as_bytes()].concat();
         let length = packet.len().min(packet::LONGEST);
         let [a, b, c, _] = u32::try_from(length).unwrap_or_default().to_le_bytes();
-        driver.write_all(&[&[a, b, c, 0], &packet[..length]].concat()).await?;
-        driver.flush().await
+        opening.driver.write_all(&[&[a, b, c, 0], &packet[..length]].concat()).await?;
+        opening.driver.flush().await
     }
 }
 
