@@ -79,8 +79,7 @@ impl Account {
         plugin: Plugin,
         tls: Option<&str>,
     ) -> Vec<Finding> {
-        let mut findings: Vec<_> =
-            plugin.weakness(self.product.is_mariadb).into_iter().collect();
+        let mut findings: Vec<_> = plugin.weakness(self.product.is_mariadb).into_iter().collect();
         // Our end of the connection is verified TLS. If the other end differs, a proxy terminates
         // TLS, and its operator protects the rest of the path.
         let other_end = match tls {

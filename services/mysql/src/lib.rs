@@ -308,11 +308,7 @@ fn options(relay: &Relay) -> MySqlConnectOptions {
 /// A pool without connections. `bound` is the statement that limits the time of a connection's
 /// statements. It is empty until the first connection, the probe's, has determined it. Each later
 /// connection begins with it.
-fn pool(
-    target: &Target,
-    options: MySqlConnectOptions,
-    bound: Arc<OnceLock<String>>,
-) -> MySqlPool {
+fn pool(target: &Target, options: MySqlConnectOptions, bound: Arc<OnceLock<String>>) -> MySqlPool {
     // The probe limits the first connection itself.
     let first = AtomicBool::new(true);
     let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);

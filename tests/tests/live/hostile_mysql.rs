@@ -30,9 +30,7 @@ struct Shop {
 const SOON: Duration = Duration::from_secs(3);
 
 /// A server with a script for each connection, and the variables that lead to it.
-fn server<F>(
-    script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static,
-) -> (Hostile, Variables)
+fn server<F>(script: impl Fn(Peer, Arc<Leaf>) -> F + Send + Sync + 'static) -> (Hostile, Variables)
 where
     F: Future<Output = io::Result<Option<Peer>>> + Send + 'static,
 {
@@ -63,7 +61,10 @@ async fn answering(mut peer: Peer) -> io::Result<Peer> {
                 rows(4, &[&me]),
                 rows(2, &[&[Some("Ssl_cipher"), Some("TLS_AES_256_GCM_SHA384")]]),
                 rows(2, &[&[Some("partial_revokes"), Some("OFF")]]),
-                rows(5, &[&[Some("information_schema"), Some("0"), Some("0"), Some("0"), Some("0")]]),
+                rows(
+                    5,
+                    &[&[Some("information_schema"), Some("0"), Some("0"), Some("0"), Some("0")]],
+                ),
                 rows(1, &[&[Some("GRANT USAGE ON *.* TO `winkelier`@`%`")]]),
             ])
         } else {
@@ -127,6 +128,10 @@ async fn a_later_connection_proves_as_much_as_the_first() {
         });
         let shop: Shop = attach(&variables).await.unwrap();
         let pool = shop.orders.client();
+        // The first connection is on its way back to the pool.
+        while pool.num_idle() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let held = pool.acquire().await.unwrap();
         let begin = Instant::now();
         let refused = pool.acquire().await.map(drop).unwrap_err().to_string();
@@ -199,9 +204,10 @@ async fn messages_that_the_protocol_does_not_have_there_end_the_connection() {
     let header = |length: [u8; 3]| [&length[..], &[1]].concat();
     for (what, answer) in [
         ("a request for a file", packet(1, b"\xfb/etc/passwd")),
-        ("a request for a file, after a result", [
-            results(&[ok(1), ok(1)]), packet(3, b"\xfb/etc/passwd"),
-        ].concat()),
+        (
+            "a request for a file, after a result",
+            [results(&[ok(1), ok(1)]), packet(3, b"\xfb/etc/passwd")].concat(),
+        ),
         ("another login", switch(1, "mysql_clear_password")),
         ("another login, of the oldest kind", packet(1, b"\xfe")),
         ("the password", packet(1, b"\x01\x04")),
@@ -213,12 +219,15 @@ async fn messages_that_the_protocol_does_not_have_there_end_the_connection() {
         ("more columns than there can be", packet(1, b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f")),
         ("no columns", packet(1, b"\xfc\0\0")),
         ("a definition that is too short", [packet(1, b"\x01"), packet(2, b"\x03def")].concat()),
-        ("a definition that is too long", [
-            packet(1, b"\x01"), packet(2, b"\x03def\xfe\xff\xff\xff\xff\xff\xff\xff\x7f"),
-        ].concat()),
-        ("a row that is too large", [
-            packet(1, b"\x01"), definition.to_vec(), header([1, 0, 1]), vec![b'x'; 100],
-        ].concat()),
+        (
+            "a definition that is too long",
+            [packet(1, b"\x01"), packet(2, b"\x03def\xfe\xff\xff\xff\xff\xff\xff\xff\x7f")]
+                .concat(),
+        ),
+        (
+            "a row that is too large",
+            [packet(1, b"\x01"), definition.to_vec(), header([1, 0, 1]), vec![b'x'; 100]].concat(),
+        ),
     ] {
         let (hostile, shop) = attached(answer).await;
         let pool = shop.orders.client();
@@ -246,10 +255,7 @@ async fn errors_are_made_printable() {
     assert!(text.contains("no table \\u{1b}[2J"), "{text}");
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
     assert!(canary::find(text.as_bytes()).is_none(), "{text}");
-    assert_eq!(
-        failed.as_database_error().and_then(|error| error.code()).as_deref(),
-        Some("HY000")
-    );
+    assert_eq!(failed.as_database_error().and_then(|error| error.code()).as_deref(), Some("HY000"));
     drop(pool);
     shop.detach().await;
     assert_password_kept(&hostile);

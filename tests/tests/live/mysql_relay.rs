@@ -110,10 +110,10 @@ async fn the_driver_holds_no_password_and_no_address() {
 async fn no_file_of_this_machine_is_sent() {
     let shop: Shop = attach(&variables("loader", "")).await.unwrap();
     let pool = shop.orders.client();
-    pool.execute("CREATE TABLE lines (line text)").await.unwrap();
-    let loading = pool.execute("LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE lines").await;
+    pool.execute("CREATE TABLE files (line text)").await.unwrap();
+    let loading = pool.execute("LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE files").await;
     assert!(loading.is_err());
-    let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM lines");
+    let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM files");
     assert_eq!(count.fetch_one(&*pool).await.unwrap(), 0);
     drop(pool);
     shop.detach().await;
@@ -175,7 +175,11 @@ async fn transactions_and_abandoned_statements_leave_the_pool_in_order() {
     for commits in [false, true] {
         let mut transaction = pool.begin().await.unwrap();
         sqlx::query("INSERT INTO held VALUES (1)").execute(&mut *transaction).await.unwrap();
-        if commits { transaction.commit().await.unwrap() } else { drop(transaction) }
+        if commits {
+            transaction.commit().await.unwrap()
+        } else {
+            drop(transaction)
+        }
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM held");
         assert_eq!(count.fetch_one(&*pool).await.unwrap(), i64::from(commits));
     }
@@ -185,10 +189,7 @@ async fn transactions_and_abandoned_statements_leave_the_pool_in_order() {
         let mut stream = pool.fetch("SELECT seq FROM seq_1_to_10000");
         assert!(stream.try_next().await.unwrap().is_some());
         drop(stream);
-        assert_eq!(
-            sqlx::query_scalar::<_, i64>("SELECT 5").fetch_one(&*pool).await.unwrap(),
-            5
-        );
+        assert_eq!(sqlx::query_scalar::<_, i64>("SELECT 5").fetch_one(&*pool).await.unwrap(), 5);
     }
     // A connection that the server ends is replaced.
     let _ = SERVER.sql("KILL USER worker");

@@ -6,7 +6,7 @@ use backing_services_runtime::Failure;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::Refusal;
 
-use crate::failure::{old, of_packet};
+use crate::failure::{of_packet, old};
 use crate::grants::Product;
 
 /// `CLIENT_FOUND_ROWS`.

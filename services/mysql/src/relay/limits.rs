@@ -91,11 +91,7 @@ enum Body {
 
 impl MessageLimits {
     /// `largest` is the limit of one message in bytes.
-    pub(super) const fn new(
-        largest: u64,
-        attaching: Option<Settled>,
-        without_eof: bool,
-    ) -> Self {
+    pub(super) const fn new(largest: u64, attaching: Option<Settled>, without_eof: bool) -> Self {
         Self {
             largest,
             attaching,
@@ -549,8 +545,8 @@ mod tests {
             // It looks like the first packet of a prepared statement.
             let like = vec![b"\0\xfd\x01\x02\x03\xfc\x01\x02\x02\0\0\0".to_vec()];
             let all = [
-                &ok, &rows, &binary, &prepared, &binary, &without_columns, &ok, &like, &rows, &like,
-                &ok, &like, &like,
+                &ok, &rows, &binary, &prepared, &binary, &without_columns, &ok, &like, &rows,
+                &like, &ok, &like, &like,
             ];
             let mut bytes = Vec::new();
             for response in all {
@@ -559,8 +555,7 @@ mod tests {
                 accepted(without_eof, &bytes);
             }
             // Several results in one response.
-            let packets: Vec<_> =
-                rows.iter().chain(&rows).chain(&ok).map(Vec::as_slice).collect();
+            let packets: Vec<_> = rows.iter().chain(&rows).chain(&ok).map(Vec::as_slice).collect();
             accepted(without_eof, &numbered(&packets));
         }
     }
@@ -621,7 +616,14 @@ mod tests {
             (true, vec![b"\x01", b""]),
             (false, vec![b"\x01", short]),
             // Without the end of the definitions.
-            (false, vec![b"\x01", b"\x03def\0\0\0\x01a\x01a\x0c\x2d\0\0\x04\0\0\xfd\0\0\0\0\0", b"\x01a"]),
+            (
+                false,
+                vec![
+                    b"\x01",
+                    b"\x03def\0\0\0\x01a\x01a\x0c\x2d\0\0\x04\0\0\xfd\0\0\0\0\0",
+                    b"\x01a",
+                ],
+            ),
             // An error that is too short.
             (true, vec![b"\xff"]),
             (true, vec![b"\xff\x01"]),
@@ -644,10 +646,8 @@ mod tests {
             "gladiolus-corm-4711".to_owned().into(),
         );
         let sent = b"\xff\x7a\x04#42S02no \x1b[2J \xff gladiolus-corm-4711".as_slice();
-        let expected = numbered(&[
-            OK,
-            "\u{0}z\u{4}#42S02no \\u{1b}[2J \u{fffd} (the password)".as_bytes(),
-        ]);
+        let expected =
+            numbered(&[OK, "\u{0}z\u{4}#42S02no \\u{1b}[2J \u{fffd} (the password)".as_bytes()]);
         for piece in [1, 2, 3, 5, 8, 13, usize::MAX] {
             let (mut passed, limits) = passed(limits(true), &numbered(&[OK, sent]), piece);
             limits.unwrap();

@@ -51,7 +51,9 @@ impl Plugin {
             Self::Native => {
                 let finding =
                     finding("the account proves its password by SHA-1 (`mysql_native_password`)");
-                if is_mariadb { finding.with_help(ON_MARIADB).into_warning() } else {
+                if is_mariadb {
+                    finding.with_help(ON_MARIADB).into_warning()
+                } else {
                     finding.with_help(ON_MYSQL)
                 }
             }
@@ -242,10 +244,9 @@ impl Login<'_> {
                 let mut own = [0; 32];
                 SystemRandom::new().fill(&mut own).map_err(|_| Failure::protocol())?;
                 let password = password.clone();
-                let deriving =
-                    on_thread(self.target.connect_timeout(), move || {
-                        salt.key(password.expose_secret().as_bytes())
-                    });
+                let deriving = on_thread(self.target.connect_timeout(), move || {
+                    salt.key(password.expose_secret().as_bytes())
+                });
                 let key = deriving.await.map_err(|_| late())?;
                 let proof = proof::parsec(&key, nonce, &own).ok_or_else(Failure::protocol)?;
                 Ok(Some(Zeroizing::new(proof)))
@@ -446,11 +447,7 @@ pub(super) mod tests {
         assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
         let nonce = Greeting::read(MYSQL_8).unwrap().nonce;
         let proof = proof::caching_sha2(PASSWORD.as_bytes(), &nonce);
-        let end = [
-            &b"shop\0\x20"[..],
-            &proof,
-            b"orders\0caching_sha2_password\0",
-        ];
+        let end = [&b"shop\0\x20"[..], &proof, b"orders\0caching_sha2_password\0"];
         assert!(heard.ends_with(&end.concat()), "{heard:?}");
         assert_eq!(heard[3], 2);
         assert!(!holds(&heard, PASSWORD.as_bytes()));

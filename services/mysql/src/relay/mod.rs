@@ -15,7 +15,9 @@ use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::rule::OPPORTUNISTIC_TLS;
 use backing_services_runtime::posture::TlsPosture;
+use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::metered::Metered;
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
 use backing_services_runtime::service::relay::{DriverStream, Opening, Protocol};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Refusal, Stream, Target};
@@ -23,6 +25,7 @@ use backing_services_runtime::{Failure, Finding};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
 use self::greeting::{DEPRECATE_EOF, DriverLogin, Greeting, NONCE, SSL};
 use self::limits::MessageLimits;
@@ -60,7 +63,7 @@ impl Protocol for MySqlProtocol {
     ) -> Result<Metered<Stream, MessageLimits>, Refusal> {
         let (target, limit) = (opening.target, opening.target.connect_timeout());
         let late = |_| Failure::no_greeting();
-        let mut server = Packets::new(target.dial_tcp().await?, 0);
+        let mut server = Packets::new(dial(target, opening.settled.get()).await?, 0);
         let packet = with_timeout(limit, server.read()).await.map_err(late)??;
         let greeting = Greeting::read(&packet)?;
         if !target.is_plaintext() && greeting.capabilities & SSL == 0 {
@@ -114,6 +117,28 @@ const OK: &[u8] = b"\0\0\0\x02\0\0\0";
 
 /// `ER_UNKNOWN_ERROR`, which [`server_error`](crate::failure::server_error) does not explain.
 const UNKNOWN_ERROR: u16 = 1105;
+
+/// Dials the server. Once the service has attached, a port that refuses connections is dialled
+/// again until the time is over: the server may be starting again. sqlx does so by itself only if
+/// it dials the server.
+async fn dial(target: &Target, has_attached: bool) -> Result<TcpStream, Refusal> {
+    let (mut backoff, end) = (ReconnectBackoff::new(), Instant::now() + target.connect_timeout());
+    loop {
+        let dialled = target.dial_tcp().await;
+        let Err(refusal) = &dialled else { return dialled };
+        let is_refused = matches!(
+            refusal,
+            Refusal::Failure(failure) if failure.kind() == FailureKind::Unreachable
+        );
+        if !has_attached || !is_refused {
+            return dialled;
+        }
+        backoff.failed(refusal);
+        if timeout_at(end, backoff.wait()).await.is_err() {
+            return dialled;
+        }
+    }
+}
 
 /// Greets the driver in the server's place, and reads its answer.
 async fn ask_driver(

@@ -55,8 +55,11 @@ pub(super) fn ed25519(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let public = EdwardsPoint::mul_base(&key).compress();
     let one_time = Zeroizing::new(Scalar::from_bytes_mod_order_wide(&wide(&[prefix, nonce])));
     let commitment = EdwardsPoint::mul_base(&one_time).compress();
-    let challenge =
-        Scalar::from_bytes_mod_order_wide(&wide(&[commitment.as_bytes(), public.as_bytes(), nonce]));
+    let challenge = Scalar::from_bytes_mod_order_wide(&wide(&[
+        commitment.as_bytes(),
+        public.as_bytes(),
+        nonce,
+    ]));
     let response = *one_time + challenge * *key;
     [*commitment.as_bytes(), response.to_bytes()].concat()
 }
@@ -114,7 +117,8 @@ mod tests {
             hex(&native(b"kingshard", b"@jx=d_3z42;sS$YrS)p|")),
             "fbc71db5ac3d7b51048d1a1d88c1677f34bcca11"
         );
-        let nonce = [10, 47, 74, 111, 75, 73, 34, 48, 88, 76, 114, 74, 37, 13, 3, 80, 82, 2, 23, 21];
+        let nonce =
+            [10, 47, 74, 111, 75, 73, 34, 48, 88, 76, 114, 74, 37, 13, 3, 80, 82, 2, 23, 21];
         for (password, proof) in [
             ("secret", "f490e76f66d9d86665ce54d98c78d0acfe2fb0b08b423da807144873d30b312c"),
             ("secret2", "abc3934a012cf342e876071c8ee202de51785b430258a7a0138bc79c4d800bc6"),
