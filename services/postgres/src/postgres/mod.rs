@@ -129,7 +129,7 @@ impl Service for Postgres {
         let first = protocol.first().ok_or_else(Failure::protocol)?;
         // A pooler gives its clients keys of its own.
         let pooling = if first.process.is_some_and(|process| process != account.process) {
-            pooling::observe(connected, &options).await
+            pooling::observe(connected, &options, attempt.time_left() / 2).await
         } else {
             Pooling::Session
         };

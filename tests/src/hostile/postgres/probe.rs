@@ -31,7 +31,7 @@ pub const fn good<'a>(user: &'a str, database: &'a str) -> Row<'a> {
         Some(database),
         Some(user),
         Some(user),
-        Some("4711"),
+        Some("1"),
         None,
         None,
         None,
