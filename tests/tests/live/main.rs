@@ -8,6 +8,7 @@ mod amqp_account;
 mod attach;
 mod client_certificate;
 mod closing;
+mod executor;
 mod hostile_postgres;
 mod hostile_redis;
 mod https;

@@ -82,7 +82,6 @@ use backing_services_rules::Scheme;
 use backing_services_runtime::grants::Grants;
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
-use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
 use backing_services_runtime::{Finding, Posture, Service};
@@ -95,6 +94,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use crate::postgresql;
 use crate::postgresql::{Account, COLUMNS, Row, database, no_answer, parameters, user};
 
+pub use backing_services_sqlx::PoolGuard;
 pub use sqlx;
 
 mod preflight;
@@ -107,7 +107,7 @@ pub struct Postgres;
 #[diagnostic::do_not_recommend]
 impl Service for Postgres {
     type Client = PgPool;
-    type Guard = ClientGuard<Self>;
+    type Guard = PoolGuard<Self>;
 
     const NAME: &'static str = "PostgreSQL";
     const SCHEMES: &'static [Scheme] =
