@@ -17,6 +17,7 @@ mod mysql;
 mod mysql_account;
 mod nats;
 mod nats_account;
+mod pgbouncer;
 mod postgres;
 mod postgres_account;
 mod ready;
