@@ -106,7 +106,6 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
-use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
 use backing_services_runtime::{Finding, Posture, Service};
@@ -121,6 +120,7 @@ use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 use self::account::Account;
 use self::grants::{Grants, Naming, Product};
 
+pub use backing_services_sqlx::PoolGuard;
 pub use sqlx;
 
 mod account;
@@ -142,7 +142,7 @@ const MAX_CONNECTIONS: u64 = 10;
 #[diagnostic::do_not_recommend]
 impl Service for MySql {
     type Client = MySqlPool;
-    type Guard = ClientGuard<Self>;
+    type Guard = PoolGuard<Self>;
 
     const NAME: &'static str = "MySQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];
