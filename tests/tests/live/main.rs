@@ -24,6 +24,7 @@ mod ready;
 mod redis;
 mod redis_account;
 mod s3;
+mod several_hosts;
 mod smtp;
 mod sqlite;
 mod tokio_postgres;

@@ -75,8 +75,8 @@ const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.sp
     AND (w.name IS NULL OR w.name::pg_catalog.name = held.name))";
 
 /// The query for the account, in one round trip: its identity, the roles that it can become, their
-/// privileges, and the needed objects that exist. Every name is qualified, and [`SETTINGS`] fixes what qualified names cannot. It is
-/// sent as text only, so that nothing has to be prepared.
+/// privileges, and the needed objects that exist. Every name is qualified, and [`SETTINGS`] fixes
+/// what qualified names cannot. It is sent as text only, so that nothing has to be prepared.
 ///
 /// A new connection first has to load the system catalogs that the query refers to. That takes
 /// longer than reading their rows. So the parts for needed objects are only in the query if there

@@ -148,8 +148,9 @@ impl Session {
     }
 }
 
-/// Dials the one host of a target and logs in. `parameters` are those of the session, but for user and database.
-/// If a pooler does not know one of `extras`, the connection is made again without any of them.
+/// Dials the one host of a target and logs in. `parameters` are those of the session, but for user
+/// and database. If a pooler does not know one of `extras`, the connection is made again without
+/// any of them.
 ///
 /// # Errors
 /// [`Refusal`], in this crate's own words.
