@@ -99,7 +99,6 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT};
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
-use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::relay::{Address, Relay};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
@@ -115,6 +114,7 @@ use self::account::Account;
 use self::grants::{Grants, Naming, Product};
 use self::relay::{FirstLogin, MySqlProtocol};
 
+pub use backing_services_sqlx::PoolGuard;
 pub use sqlx;
 
 mod account;
@@ -141,7 +141,7 @@ const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
 #[diagnostic::do_not_recommend]
 impl Service for MySql {
     type Client = MySqlPool;
-    type Guard = ClientGuard<Self>;
+    type Guard = PoolGuard<Self>;
 
     const NAME: &'static str = "MySQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];

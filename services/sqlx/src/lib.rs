@@ -21,6 +21,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use sqlx;
 
+pub use self::guard::PoolGuard;
+
+mod guard;
+
 /// The environment variables that decide which authorities sqlx trusts, if another crate of the
 /// program enables its feature `tls-native-tls` or `tls-rustls-ring-native-roots`: cargo builds one
 /// sqlx for the whole program. OpenSSL and rustls-native-certs read them.

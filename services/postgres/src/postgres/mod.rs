@@ -64,7 +64,6 @@ use backing_services_rules::Scheme;
 use backing_services_runtime::grants::Grants;
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
-use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::relay::{Address, Relay};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
@@ -79,6 +78,7 @@ use self::relay::PostgresProtocol;
 use crate::postgresql;
 use crate::postgresql::{Account, COLUMNS, Row, no_answer, parameters};
 
+pub use backing_services_sqlx::PoolGuard;
 pub use sqlx;
 
 mod pooling;
@@ -92,7 +92,7 @@ pub struct Postgres;
 #[diagnostic::do_not_recommend]
 impl Service for Postgres {
     type Client = PgPool;
-    type Guard = ClientGuard<Self>;
+    type Guard = PoolGuard<Self>;
 
     const NAME: &'static str = "PostgreSQL";
     const SCHEMES: &'static [Scheme] =
@@ -129,7 +129,7 @@ impl Service for Postgres {
         let first = protocol.first().ok_or_else(Failure::protocol)?;
         // A pooler gives its clients keys of its own.
         let pooling = if first.process.is_some_and(|process| process != account.process) {
-            pooling::observe(connected, &options).await
+            pooling::observe(connected, &options, attempt.time_left() / 2).await
         } else {
             Pooling::Session
         };
@@ -145,7 +145,8 @@ impl Service for Postgres {
         posture.account = Some(printable(&account.user));
         posture.privileges = account.privileges();
         posture.remarks.extend(account.remark(target));
-        posture.remarks.extend(remarks(first));
+        posture.remarks.extend(unbound(first));
+        posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
         posture.remarks.extend(pooling.remark());
         let findings = first.proof.finding.clone().into_iter().chain(account.findings(target));
         Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
@@ -195,13 +196,12 @@ fn prepares(target: &Target) -> bool {
     target.locator().parameter("prepared_statements") != Some("off")
 }
 
-fn remarks(first: &relay::FirstSession) -> Vec<&'static str> {
-    let is_unbound = first.tls.is_some() && first.proof.name == "SCRAM-SHA-256";
-    let unbound = is_unbound.then_some(
+/// The remark on a login that is not bound to TLS.
+fn unbound(first: &relay::FirstSession) -> Option<&'static str> {
+    (first.tls.is_some() && first.proof.name == "SCRAM-SHA-256").then_some(
         "the login is not bound to the TLS connection: the server does not offer it, or its \
          certificate defines no binding",
-    );
-    unbound.into_iter().chain(first.is_unbounded.then_some(postgresql::UNBOUNDED)).collect()
+    )
 }
 
 /// Reads the account. Fails closed: an unexpected answer is refused.

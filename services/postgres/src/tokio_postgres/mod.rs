@@ -177,7 +177,7 @@ impl Service for TokioPostgres {
         posture.privileges = account.privileges();
         posture.remarks.extend(account.remark(target));
         posture.remarks.push(REMARK);
-        posture.remarks.extend(opened.remark);
+        posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
         let findings = opened.proof.finding.into_iter().chain(account.findings(target));
         let pool = pool(target, connections, opened.client)?;
         // Move the first connection into the pool.
@@ -354,7 +354,6 @@ struct Opened {
     proof: Proof,
     /// The major version of the server.
     release: Option<u32>,
-    remark: Option<&'static str>,
     settled: Settled,
     refused: Refused,
 }
@@ -389,7 +388,6 @@ async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Ref
         tls: session.tls,
         proof: session.proof,
         release: session.release,
-        remark: session.is_unbounded.then_some(postgresql::UNBOUNDED),
         settled,
         refused,
     })
