@@ -243,6 +243,7 @@ impl Service for MySql {
 
         let FirstLogin { tls, plugin } = first.get().ok_or_else(Failure::protocol)?;
         let mut posture = Posture::of::<Self>(target);
+        posture.remarks.push(SEVERAL);
         posture.tls.clone_from(tls);
         let by_certificate = target.is_login_by_certificate(tls.as_ref());
         posture.authentication =
@@ -273,6 +274,10 @@ impl Service for MySql {
         pool.close().await;
     }
 }
+
+/// The remark on every connection.
+const SEVERAL: &str =
+    "sqlx lets one statement be several: values have to be bound, never pasted in";
 
 /// The remark if the server reports another account than the requested one.
 const RENAMED: &str = "the server reports another account than the one that was asked for: a proxy \

@@ -141,7 +141,8 @@ async fn attaches_and_the_posture_is_true() {
     // A warning only: it is what an account of MariaDB has, unless its creator chose another one.
     assert_eq!(rules(&posture.findings), ["weak_authentication"]);
     assert!(!posture.findings[0].is_denied());
-    assert!(posture.remarks.is_empty(), "{:?}", posture.remarks);
+    assert_eq!(posture.remarks.len(), 1, "{:?}", posture.remarks);
+    assert!(posture.remarks[0].contains("one statement be several"));
 
     let orders = shop.orders.client();
     sqlx::query("INSERT INTO orders VALUES (?)").bind(7).execute(&*orders).await.unwrap();
