@@ -1,9 +1,10 @@
 //! PostgreSQL, through a [`deadpool`] pool of [`tokio_postgres`] clients: the stricter of the two
-//! services for it.
+//! services for it, which demands a login that is bound to TLS.
 //!
 //! # Locator
 //! `postgres://user:password@host:port/database`, or `postgresql://`. By default, the port is 5432
-//! and the database is the user's name. Parameters:
+//! and the database is the user's name. There may be up to 8 hosts: `a.example,b.example:5433`.
+//! Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
@@ -13,6 +14,7 @@
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
 //! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, as in `Postgres` |
+//! | `target_session_attrs` | the server that a connection needs, if there are several | `any` |
 //! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
 //!
 //! `connect_timeout` also limits the wait for a free connection of the pool. The default of
@@ -39,6 +41,15 @@
 //! The first connection runs the probe, one statement: it reads the account, the roles that the
 //! account can become, their privileges, and `pg_stat_ssl` for the connection. It is then the
 //! pool's first connection.
+//!
+//! # Several hosts
+//! Each connection tries the hosts in the order in which they are written, and stays with the first
+//! one that fits `target_session_attrs`: `any`, `read-write`, `read-only`, `primary`, `standby` or
+//! `prefer-standby`, as in libpq (PostgreSQL documentation, 34.1.2). So the next connections follow
+//! a failover. Each host passes the address rules and the field's `hosts` alone, and its
+//! certificate has to be valid for its own name. A host that rejects the credentials ends the
+//! search. The posture's endpoint is the host of the first connection. `connect_timeout` is for
+//! each host.
 //!
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
