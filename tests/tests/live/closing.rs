@@ -58,9 +58,8 @@ fn assert_cut(detached: &Detached, field: &str) {
 }
 
 /// Breaks every connection, so that the next call has to open another one. Detaches while that
-/// opening waits for the server, for longer than detaching allows. The service has no way to end
-/// it. `call` opens a connection and uses it.
-async fn cuts<T, F>(services: T, relay: &Relay, call: impl Fn() -> F + Send + 'static)
+/// opening waits for the server, which ends it. `call` opens a connection and uses it.
+async fn ends_openings<T, F>(services: T, relay: &Relay, call: impl Fn() -> F + Send + 'static)
 where
     T: BackingServices,
     F: Future<Output = bool> + Send + 'static,
@@ -75,7 +74,8 @@ where
         assert!(!waiting.is_finished(), "it has to open a connection");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_cut(&services.detach().await, "orders");
+    let detached = services.detach().await;
+    assert!(detached.is_clean(), "{detached}");
     let accepted = relay.accepted();
     relay.set(Flow::Open);
     let ended = tokio::time::timeout(2 * LIMIT, waiting).await.expect("the call ends");
@@ -206,7 +206,7 @@ async fn an_opening_of_postgres_that_does_not_end_is_of_no_use() {
     let (relay, variables) = through("SHOP_ORDERS", &locator, server.port, &server.authority);
     let shop: Pooled = attached(&variables).await;
     let pool = shop.orders.client().clone();
-    cuts(shop, &relay, move || uses_postgres(pool.clone())).await;
+    ends_openings(shop, &relay, move || uses_postgres(pool.clone())).await;
     server.assert_no_connection_of(postgres::USER).await;
 }
 
@@ -238,7 +238,7 @@ async fn an_opening_of_mysql_that_does_not_end_is_of_no_use() {
     let (relay, variables) = through("SHOP_ORDERS", &locator, server.port, &server.authority);
     let shop: Legacy = attached(&variables).await;
     let pool = shop.orders.client().clone();
-    cuts(shop, &relay, move || uses_mysql(pool.clone())).await;
+    ends_openings(shop, &relay, move || uses_mysql(pool.clone())).await;
     server.assert_no_connection_of(mariadb::USER).await;
 }
 
