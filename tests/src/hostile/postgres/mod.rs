@@ -6,6 +6,7 @@ use super::Peer;
 use crate::pki::Leaf;
 
 pub mod probe;
+pub mod scram;
 
 /// The request for TLS: the same 8 bytes from every client.
 pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
