@@ -3,6 +3,7 @@
 use backing_services_fuzz::{Input, check};
 use secrecy::ExposeSecret as _;
 
+use super::hosts::MOST_HOSTS;
 use super::tests::{HTTPS, POSTGRES, REDIS, SQLITE};
 use super::*;
 
@@ -21,7 +22,17 @@ const ANY: Dialect = Dialect {
 
 const LOCAL: Dialect = Dialect { plaintext_loopback: true, path: Some("the path"), ..HTTPS };
 
-const DIALECTS: &[Dialect] = &[POSTGRES, REDIS, HTTPS, SQLITE, ANY, LOCAL];
+const SEVERAL: Dialect = Dialect { several_hosts: true, ..POSTGRES };
+
+/// Every kind of scheme, an embedded one too.
+const SEVERAL_OF_ANY: Dialect = Dialect {
+    schemes: &[Scheme::tls("wss"), Scheme::embedded("sqlite"), Scheme::upgraded("postgres")],
+    login: Login::Optional,
+    plaintext_loopback: true,
+    ..SEVERAL
+};
+
+const DIALECTS: &[Dialect] = &[POSTGRES, REDIS, HTTPS, SQLITE, ANY, LOCAL, SEVERAL, SEVERAL_OF_ANY];
 
 const EXAMPLES: &[&str] = &[
     "postgres://ada:p%40ss%2Fword@DB.Example.com.:6432/shop?sslmode=require&max_connections=7",
@@ -42,6 +53,11 @@ const EXAMPLES: &[&str] = &[
     "ftps://256.1.1.1/",
     "postgres://ada@1.2.3/d?sslmode=disable",
     "postgres://ada@b\u{fc}cher.example/d\u{e4}",
+    "postgres://ada:p,w@A.example,[2001:DB8::1]:5433,10.1.2.3/shop?mode=ro",
+    "postgres://ada:p%2Cw@127.0.0.1,[::1],localhost:1/d?sslmode=disable",
+    "wss://a:1,a:2,a:3,a:4,a:5,a:6,a:7,a:8",
+    "sqlite:/x://a,b",
+    "postgres://a,b@c,,d:5433,d:5433,",
 ];
 
 /// No panic, and no part of the text in a finding. An accepted locator is within the grammar, and
@@ -83,34 +99,47 @@ fn within_the_grammar(parsed: &Parsed, dialect: &Dialect) {
         assert!(!value.is_empty() && is_printable(value), "{name}");
         assert!(locator.parameters[..index].iter().all(|(earlier, _)| earlier != name));
     }
-    let is_local = locator.host().is_some_and(Host::is_loopback) && dialect.plaintext_loopback;
+    let is_local = locator.is_local() && dialect.plaintext_loopback;
     if locator.transport() == Transport::Plaintext {
         assert!(!warnings.is_empty() && (dialect.plaintext_waiver.is_some() || is_local));
     }
-    let Some(host) = locator.host() else {
-        assert_eq!((locator.transport(), locator.port()), (Transport::Embedded, 0));
+    let hosts: Vec<_> = locator.hosts().collect();
+    assert_eq!(hosts.first().map(|(host, _)| *host), locator.host());
+    assert_eq!(hosts.first().map_or(0, |(_, port)| *port), locator.port());
+    assert!(hosts.len() <= if dialect.several_hosts { MOST_HOSTS } else { 1 });
+    assert!(hosts.iter().enumerate().all(|(index, host)| !hosts[..index].contains(host)));
+    let local = hosts.iter().filter(|(host, _)| host.is_loopback()).count();
+    assert!(local == 0 || local == hosts.len());
+    if hosts.is_empty() {
+        assert_eq!(locator.transport(), Transport::Embedded);
         return;
+    }
+    let written: Vec<_> = hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+    let is_ascii = |(host, port): &(&Host, u16)| {
+        let written = host.to_string();
+        !written.is_empty() && written.is_ascii() && *port != 0
     };
-    assert_ne!(locator.port(), 0);
-    let written = host.to_string();
-    assert!(!written.is_empty() && written.is_ascii());
-    // Written again, it is the same host.
+    assert!(hosts.iter().all(is_ascii), "{written:?}");
+    assert!(locator.to_string().starts_with(&format!(
+        "{}://{}/",
+        locator.scheme(),
+        written.join(",")
+    )));
+    // Written again, they are the same hosts.
     let login = if dialect.login == Login::None { "" } else { "u:p@" };
-    let text = format!("{}://{login}{written}:{}", locator.scheme(), locator.port());
+    let text = format!("{}://{login}{}", locator.scheme(), written.join(","));
     let again = parse(&text, dialect).unwrap_or_else(|findings| panic!("{text}: {findings:?}"));
-    assert_eq!(
-        (again.locator.host(), again.locator.port()),
-        (locator.host(), locator.port()),
-        "{text}"
-    );
+    assert_eq!(again.locator.hosts().collect::<Vec<_>>(), hosts, "{text}");
 }
 
 /// `url` finds the same parts, as every driver that parses with it would.
 fn same_as_url(text: &str, parsed: &Parsed, dialect: &Dialect) {
     let Parsed { locator, password, .. } = parsed;
+    if locator.hosts().count() > 1 {
+        return each_same_as_url(text, parsed, dialect);
+    }
     let findings = &mut Vec::new();
-    let parser = Parser { text, is_plain: false, dialect, findings };
-    assert!(parser.agrees(&locator.host), "{text:?}");
+    assert!(Parser::new(text, dialect, findings).agrees(&locator.host), "{text:?}");
     let url = Url::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
     let decoded = |text: &str| percent_decode(text).unwrap_or_default();
     assert_eq!(decoded(url.username()), locator.user().unwrap_or_default(), "{text:?}");
@@ -127,6 +156,61 @@ fn same_as_url(text: &str, parsed: &Parsed, dialect: &Dialect) {
         let theirs = theirs.iter().find_map(|rest| rest.strip_prefix('=')).map(decoded);
         assert_eq!(theirs.as_ref(), Some(value), "{text:?}");
     }
+}
+
+/// Each host of a list is the one that a locator with that host alone has; and so is the rest.
+fn each_same_as_url(text: &str, parsed: &Parsed, dialect: &Dialect) {
+    let Parsed { locator, password, .. } = parsed;
+    // Behind the scheme and the only `@`, and before the path.
+    let (before, rest) =
+        text.split_at(text.find('@').or(text.find("//").map(|at| at + 1)).unwrap() + 1);
+    let (hosts, behind) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    assert_eq!(hosts.split(',').count(), locator.hosts().count(), "{text:?}");
+    for (written, (host, port)) in hosts.split(',').zip(locator.hosts()) {
+        let alone = format!("{before}{written}{behind}");
+        let parsed = parse(&alone, &Dialect { several_hosts: false, ..*dialect });
+        let parsed = parsed.unwrap_or_else(|findings| panic!("{alone:?}: {findings:?}"));
+        same_as_url(&alone, &parsed, dialect);
+        assert_eq!(parsed.locator, locator.with_host(host, port), "{text:?}");
+        assert_eq!(
+            parsed.password.as_ref().map(|password| password.expose_secret()),
+            password.as_ref().map(|password| password.expose_secret())
+        );
+    }
+}
+
+/// A list is accepted only if each of its hosts is accepted alone.
+#[test]
+fn a_list_is_refused_if_one_of_its_hosts_is() {
+    const HOSTS: &[&str] = &[
+        "a.example", "A.example.:5433", "[2001:DB8::1]:1", "10.1.2.3,b", "localhost,[::1]:5",
+        "a,,b", "a:0,b\u{e4}", "%61,b", "u@a,b", "a/b,c",
+    ];
+    check!(HOSTS, |input: &Input| {
+        let hosts = input.text();
+        let text = format!("postgres://ada:secret@{hosts}/d");
+        let alone = |host: &str| parse(&format!("postgres://ada:secret@{host}/d"), &POSTGRES).ok();
+        let parsed: Vec<_> = hosts.split(',').map(alone).collect();
+        match parse(&text, &SEVERAL) {
+            Ok(list) if list.locator.hosts().count() > 1 => {
+                for (alone, (host, port)) in parsed.iter().zip(list.locator.hosts()) {
+                    let locator = &alone.as_ref().unwrap_or_else(|| panic!("{text:?}")).locator;
+                    assert_eq!((locator.host(), locator.port()), (Some(host), port), "{text:?}");
+                }
+            }
+            Ok(one) => {
+                assert_eq!(parse(&text, &POSTGRES).ok().unwrap().locator, one.locator, "{text:?}");
+            }
+            Err(findings) => {
+                let hosts: Vec<_> = parsed.iter().flatten().map(|one| &one.locator).collect();
+                let is_good = hosts.len() == parsed.len()
+                    && hosts.len() <= MOST_HOSTS
+                    && hosts.iter().enumerate().all(|(at, host)| !hosts[..at].contains(host))
+                    && hosts.iter().all(|host| host.is_local() == hosts[0].is_local());
+                assert!(!is_good || text.len() > MAX_LENGTH, "{text:?}: {findings:?}");
+            }
+        }
+    });
 }
 
 /// No finding and no locator contains the secret, whatever else is wrong with the text. A password
@@ -152,7 +236,7 @@ fn no_finding_and_no_locator_holds_the_secret() {
 }
 
 fn is_not_shown(text: &str, secret: &str) {
-    for dialect in [&POSTGRES, &REDIS] {
+    for dialect in [&POSTGRES, &REDIS, &SEVERAL] {
         match parse(text, dialect) {
             Ok(Parsed { locator, password, .. }) => {
                 let password = password.as_ref().map_or("", |password| password.expose_secret());

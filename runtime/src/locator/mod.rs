@@ -4,6 +4,7 @@
 //! ```text
 //! locator   = scheme "://" [ user [ ":" password ] "@" ] host [ ":" port ] [ "/" path ]
 //!             [ "?" key "=" value *( "&" key "=" value ) ]
+//! several   = the same, with 2 to 8 of host [ ":" port ], and a "," between them
 //! embedded  = scheme ":" [ "//" ] "/" path [ "?" … ]
 //! ```
 //!
@@ -14,8 +15,11 @@
 //! and both results must agree. The host parser of `url` decides what a host is, so that
 //! `2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]` and `127.0.0.1.` all become the address that they
 //! mean.
+//!
+//! A service may accept several hosts. Then the text is read once per host, with that host alone.
 
 pub(crate) mod dialect;
+pub(crate) mod hosts;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -31,6 +35,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::locator::dialect::{Login, Parameter, ParameterValue};
+use crate::locator::hosts::{List, Place};
 use crate::report::finding::Finding;
 use crate::report::text::is_invisible;
 
@@ -40,10 +45,10 @@ pub(crate) const MAX_LENGTH: usize = 8 * 1024;
 /// The parsed address of a resource: scheme, host, port, path, parameters and user. The password is
 /// stored elsewhere, so a locator cannot print it.
 ///
-/// `Display` and `Debug` print scheme, host, port and path. They omit the path if it may be a
-/// secret ([`Service::SECRET_PATH`](crate::service::Service::SECRET_PATH)), as in the URL of a
-/// webhook (Slack, Discord, Telegram). Every other path is a name: of a database, a virtual host, a
-/// prefix, or a file.
+/// `Display` and `Debug` print scheme, each host with its port, and path. They omit the path if it
+/// may be a secret ([`Service::SECRET_PATH`](crate::service::Service::SECRET_PATH)), as in the URL
+/// of a webhook (Slack, Discord, Telegram). Every other path is a name: of a database, a virtual
+/// host, a prefix, or a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Locator {
     scheme: &'static str,
@@ -51,6 +56,8 @@ pub struct Locator {
     user: Option<String>,
     host: Option<Host>,
     port: u16,
+    /// The hosts behind the first one, if the locator lists several.
+    others: Vec<(Host, u16)>,
     path: String,
     /// True if the path may be a credential, so that it is never shown.
     has_secret_path: bool,
@@ -118,16 +125,36 @@ impl Locator {
         self.user.as_deref()
     }
 
-    /// The host; `None` for an embedded service.
+    /// The host; `None` for an embedded service. If there are [several](Self::hosts), it is the
+    /// first one.
     #[must_use]
     pub const fn host(&self) -> Option<&Host> {
         self.host.as_ref()
     }
 
-    /// The port; 0 for an embedded service.
+    /// The port; 0 for an embedded service. If there are [several hosts](Self::hosts), it is the
+    /// first one's.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Each host and its port, in the order in which they are written. There is one, or up to 8 for
+    /// a service with [`Service::SEVERAL_HOSTS`](crate::service::Service::SEVERAL_HOSTS); none for
+    /// an embedded service. No two are equal. Either all of them are loopback hosts, or none is.
+    pub fn hosts(&self) -> impl Iterator<Item = (&Host, u16)> {
+        let first = self.host.iter().map(|host| (host, self.port));
+        first.chain(self.others.iter().map(|(host, port)| (host, *port)))
+    }
+
+    /// The host, if there is exactly one.
+    pub(crate) fn only_host(&self) -> Option<&Host> {
+        self.host.as_ref().filter(|_| self.others.is_empty())
+    }
+
+    /// True if it leads to a loopback host, and to no other one.
+    pub(crate) fn is_local(&self) -> bool {
+        self.host.is_some() && self.hosts().all(|(host, _)| host.is_loopback())
     }
 
     /// The decoded path: without its leading `/` if there is a host, with it if there is none.
@@ -164,8 +191,13 @@ impl Locator {
 impl fmt::Display for Locator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.scheme)?;
-        if let Some(host) = &self.host {
-            write!(f, "//{host}:{}/", self.port)?;
+        let mut mark = "//";
+        for (host, port) in self.hosts() {
+            write!(f, "{mark}{host}:{port}")?;
+            mark = ",";
+        }
+        if self.host.is_some() {
+            f.write_str("/")?;
         }
         if self.has_secret_path {
             Ok(())
@@ -191,6 +223,8 @@ pub(crate) struct Dialect {
     pub(crate) added: &'static [Parameter],
     pub(crate) login: Login,
     pub(crate) path: Option<&'static str>,
+    /// True if a locator may list several hosts.
+    pub(crate) several_hosts: bool,
     /// True if the path is never shown.
     pub(crate) secret_path: bool,
     /// The reason why plaintext is waived for this field, if it is.
@@ -209,6 +243,7 @@ impl Dialect {
             added: &[],
             login: Login::None,
             path: Some("what stands before the service's own path"),
+            several_hosts: false,
             secret_path: true,
             ..self
         }
@@ -230,8 +265,11 @@ pub(crate) struct Parsed {
 /// Parses a locator. On error there is at least one finding; none contains a part of the text.
 pub(crate) fn parse(text: &str, dialect: &Dialect) -> Result<Parsed, Vec<Finding>> {
     let mut findings = Vec::new();
-    let parsed =
-        Parser { text, is_plain: is_plain(text), dialect, findings: &mut findings }.parse();
+    let list = if dialect.several_hosts { List::cut(text) } else { None };
+    let parsed = match list {
+        Some(list) => list.parse(dialect, &mut findings),
+        None => Parser::new(text, dialect, &mut findings).parse(),
+    };
     match parsed {
         Some(mut parsed) if findings.iter().all(|finding| !finding.is_denied()) => {
             parsed.warnings = findings;
@@ -246,6 +284,8 @@ struct Parser<'a> {
     is_plain: bool,
     dialect: &'a Dialect,
     findings: &'a mut Vec<Finding>,
+    /// The place of the host in a list.
+    place: Option<Place>,
 }
 
 /// The pieces of a locator, cut at the first delimiters, before anything is decoded.
@@ -277,7 +317,10 @@ impl Parser<'_> {
         let host_and_port = if embedded {
             Some((None, 0))
         } else {
-            self.host_and_port(pieces.host_and_port?, scheme).map(|(host, port)| (Some(host), port))
+            let before = self.findings.len();
+            let parsed = self.host_and_port(pieces.host_and_port?, scheme);
+            self.name_place(before);
+            parsed.map(|(host, port)| (Some(host), port))
         };
         let path = self.path(pieces.path, embedded);
         let (parameters, asks_for_plaintext) = self.parameters(pieces.query);
@@ -299,6 +342,7 @@ impl Parser<'_> {
                 user,
                 host,
                 port,
+                others: Vec::new(),
                 path: path?,
                 has_secret_path,
                 parameters,
@@ -310,6 +354,13 @@ impl Parser<'_> {
 
     fn find(&mut self, finding: Finding) {
         self.findings.push(finding);
+    }
+
+    /// Adds the host's place in a list to the findings behind the first `before`.
+    fn name_place(&mut self, before: usize) {
+        if let Some(place) = self.place {
+            place.name(&mut self.findings[before..]);
+        }
     }
 
     /// An example of this service's locators.
@@ -671,7 +722,8 @@ impl Parser<'_> {
         }
         if text.contains(',') {
             self.find(Finding::new(&MALFORMED_LOCATOR, "it lists several hosts").with_help(
-                "write the one host to connect to, or the name of what balances between them",
+                "this service takes one: write the one host to connect to, or the name of what \
+                 balances between them",
             ));
             return None;
         }
@@ -695,7 +747,13 @@ impl Parser<'_> {
         // would accept another one behind an address.
         let absolute = text.strip_suffix('.').unwrap_or(text);
         match url::Host::parse(absolute) {
-            Ok(url::Host::Ipv4(_)) if absolute.ends_with('.') => self.no_host(),
+            // `url` reads `0x` as 0, as browsers do. The resolver of this machine has no such number.
+            Ok(url::Host::Ipv4(_))
+                if absolute.ends_with('.')
+                    || absolute.split('.').any(|part| part.eq_ignore_ascii_case("0x")) =>
+            {
+                self.no_host()
+            }
             Ok(url::Host::Domain(name)) if is_host_name(&name) => Some(Host::Name(name)),
             Ok(url::Host::Ipv4(address)) => Some(Host::Address(address.into())),
             Ok(url::Host::Ipv6(address)) => Some(Host::Address(address.to_canonical())),
@@ -918,10 +976,12 @@ impl Parser<'_> {
     /// could choose which one counts.
     fn cross_check(&mut self, host: &Option<Host>) -> Option<()> {
         if !self.agrees(host) {
+            let before = self.findings.len();
             self.find(
                 Finding::new(&AMBIGUOUS_LOCATOR, "it can be read in more than one way")
                     .with_help(format!("write it as `{}`", self.example())),
             );
+            self.name_place(before);
             return None;
         }
         Some(())
@@ -941,8 +1001,7 @@ impl Parser<'_> {
 
     fn host_only(&self, text: &str) -> Option<Host> {
         let decoded = percent_decode(text)?;
-        Parser { text: "", is_plain: false, dialect: self.dialect, findings: &mut Vec::new() }
-            .host(&decoded)
+        Parser::new("", self.dialect, &mut Vec::new()).host(&decoded)
     }
 }
 

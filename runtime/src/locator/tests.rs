@@ -17,6 +17,7 @@ pub(super) const POSTGRES: Dialect = Dialect {
     added: &[CONNECT_TIMEOUT],
     login: Login::UserAndPassword,
     path: Some("the database"),
+    several_hosts: false,
     secret_path: false,
     plaintext_waiver: None,
     plaintext_loopback: false,
@@ -38,7 +39,7 @@ pub(super) const HTTPS: Dialect = Dialect {
 pub(super) const SQLITE: Dialect =
     Dialect { schemes: &[Scheme::embedded("sqlite")], login: Login::None, ..POSTGRES };
 
-fn accepted(text: &str, dialect: &Dialect) -> Locator {
+pub(super) fn accepted(text: &str, dialect: &Dialect) -> Locator {
     match parse(text, dialect) {
         Ok(parsed) => parsed.locator,
         Err(findings) => panic!("{text} is refused: {findings:?}"),
@@ -46,7 +47,7 @@ fn accepted(text: &str, dialect: &Dialect) -> Locator {
 }
 
 /// The rules that refuse a text, each listed once.
-fn refused(text: &str, dialect: &Dialect) -> Vec<&'static str> {
+pub(super) fn refused(text: &str, dialect: &Dialect) -> Vec<&'static str> {
     match parse(text, dialect) {
         Ok(parsed) => panic!("{text} is accepted: {:?}", parsed.locator),
         Err(findings) => {
@@ -140,6 +141,11 @@ fn every_spelling_of_an_address_is_that_address() {
     ] {
         let locator = accepted(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
         assert_eq!(locator.host(), Some(&Host::Address("127.0.0.1".parse().unwrap())), "{text}");
+    }
+    // A browser's zero. The resolver of this machine has no such number.
+    for text in ["0x", "2.0X", "127.0x.1", "0X."] {
+        let refused = refused(&format!("postgres://ada@{text}:1/d"), &POSTGRES);
+        assert_eq!(refused, ["malformed_locator"], "{text}");
     }
     let locator = accepted("postgres://ada@[2001:DB8::1]:6432/d", &POSTGRES);
     assert_eq!(locator.host(), Some(&Host::Address("2001:db8::1".parse().unwrap())));
@@ -404,7 +410,7 @@ fn another_host_than_the_one_that_url_reads_is_refused() {
         ("not a locator", Some("not"), &POSTGRES),
     ] {
         let mut findings = Vec::new();
-        let mut parser = Parser { text, is_plain: false, dialect, findings: &mut findings };
+        let mut parser = Parser::new(text, dialect, &mut findings);
         let host = host.map(|host| Host::Name(host.to_owned()));
         assert_eq!(parser.cross_check(&host), None, "{text}");
         assert_eq!(findings.len(), 1, "{text}");
@@ -421,7 +427,8 @@ fn a_locator_has_other_readings_unless_it_is_plain_and_has_a_host() {
         (true, Scheme::embedded("file"), true),
         (true, Scheme::tls("file"), true),
     ] {
-        let parser = Parser { text: "", is_plain, dialect: &POSTGRES, findings: &mut Vec::new() };
+        let mut findings = Vec::new();
+        let parser = Parser { is_plain, ..Parser::new("", &POSTGRES, &mut findings) };
         assert_eq!(parser.has_other_readings(scheme), expected, "{is_plain} {scheme:?}");
     }
     const PLAIN: &str = "!$&'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ_\

@@ -311,6 +311,7 @@ mod tests {
             added: &[],
             login: Login::None,
             path: None,
+            several_hosts: false,
             secret_path: false,
             plaintext_waiver: None,
             plaintext_loopback: false,

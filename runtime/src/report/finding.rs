@@ -192,6 +192,13 @@ impl Finding {
         *message = format!("{message}; {text}").into();
     }
 
+    /// True if it violates the same rule, with the same message and help.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.rule() == other.rule()
+            && self.message() == other.message()
+            && self.help() == other.help()
+    }
+
     /// Sets the variable that it is about, if that is not the locator's.
     pub fn with_variable(mut self, variable: impl Into<String>) -> Self {
         self.0.notice.place.variable = Some(variable.into());

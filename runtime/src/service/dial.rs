@@ -51,8 +51,9 @@ impl Target {
     /// Connects and speaks TLS from the first byte.
     ///
     /// # Errors
-    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, a certificate that
-    /// fails verification, or a plaintext target whose waiver has ended.
+    /// [`Refusal`]: several hosts ([`Self::each_host`]), a forbidden address, a host that does not
+    /// resolve or answer, a certificate that fails verification, or a plaintext target whose waiver
+    /// has ended.
     pub async fn dial(&self) -> Result<Dialled, Refusal> {
         let connection = self.dial_tcp().await?;
         self.encrypt(connection).await
@@ -61,8 +62,8 @@ impl Target {
     /// Connects and sends nothing: for a protocol that requests TLS in its own messages first.
     ///
     /// # Errors
-    /// [`Refusal`]: a forbidden address, a host that does not resolve or answer, or a plaintext
-    /// target whose waiver has ended.
+    /// [`Refusal`]: several hosts ([`Self::each_host`]), a forbidden address, a host that does not
+    /// resolve or answer, or a plaintext target whose waiver has ended.
     pub async fn dial_tcp(&self) -> Result<TcpStream, Refusal> {
         let limit = self.connect_timeout();
         let timed_out = |what: &'static str| {
@@ -88,8 +89,8 @@ impl Target {
     /// Resolves the host, and checks each address against the address rules.
     ///
     /// # Errors
-    /// [`Refusal`]: a forbidden address, a host that does not resolve, or a plaintext target whose
-    /// waiver has ended.
+    /// [`Refusal`]: several hosts ([`Self::each_host`]), a forbidden address, a host that does not
+    /// resolve, or a plaintext target whose waiver has ended.
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Refusal> {
         let host = self.host()?;
         self.check_plaintext()?;
@@ -117,9 +118,8 @@ impl Target {
     /// # Errors
     /// [`Refusal`], if the waiver of `plaintext_scheme` has ended.
     pub fn check_plaintext(&self) -> Result<(), Refusal> {
-        let is_local = self.locator.host().is_some_and(Host::is_loopback);
         let is_accepted = !self.is_plaintext()
-            || cfg!(debug_assertions) && is_local
+            || cfg!(debug_assertions) && self.locator.is_local()
             || self.waives(&PLAINTEXT_SCHEME);
         if is_accepted {
             return Ok(());
@@ -129,9 +129,10 @@ impl Target {
             .into())
     }
 
-    /// True if the name is the target's host.
+    /// True if the name is the target's one host.
     pub fn is_host(&self, name: &str) -> bool {
-        matches!(self.locator.host(), Some(Host::Name(host)) if host.eq_ignore_ascii_case(name))
+        let host = self.locator.only_host();
+        matches!(host, Some(Host::Name(host)) if host.eq_ignore_ascii_case(name))
     }
 
     /// The one TLS configuration, by value, for a driver that adds to it, and its witness. A
@@ -244,7 +245,7 @@ impl Target {
     #[must_use]
     pub fn tls_refusal(&self, error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
         let trust = self.trust.tls.as_ref()?.trust();
-        crate::net::tls::refusal_within(error, trust, self.locator.host())
+        crate::net::tls::refusal_within(error, trust, self.locator.only_host())
     }
 
     /// The help of a finding about a server without TLS. If the server is on this machine and this
@@ -256,14 +257,18 @@ impl Target {
         host.map_or_else(|| help.to_owned(), |host| host.help_without_tls(help, form))
     }
 
+    /// The one host. Several are never dialled as one: the first would stand for all.
     fn host(&self) -> Result<&Host, Refusal> {
-        self.locator.host().ok_or_else(|| {
-            Failure::new(
-                FailureKind::Unresolved,
-                "its locator has no host",
-                "a service in the process has nothing to dial",
-            )
-            .into()
+        self.locator.only_host().ok_or_else(|| {
+            let (message, help) = match self.locator.host() {
+                None => ("its locator has no host", "a service in the process has nothing to dial"),
+                Some(_) => (
+                    "its locator has several hosts, and the service dials them as one",
+                    "write one host; the service's author has to dial each of \
+                     `Target::each_host`",
+                ),
+            };
+            Failure::new(FailureKind::Unresolved, message, help).into()
         })
     }
 }

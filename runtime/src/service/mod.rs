@@ -109,6 +109,13 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// the locator has no path.
     const PATH: Option<&'static str> = None;
 
+    /// True if a locator may list several hosts, as in `postgres://ada@a.example,b.example:5433/`.
+    /// The service then dials each target of [`Target::each_host`] by itself, in the order that it
+    /// documents: the whole target refuses to be dialled. Each host passes every rule about hosts.
+    ///
+    /// If false, a locator with several hosts is refused.
+    const SEVERAL_HOSTS: bool = false;
+
     /// True if the locator's path may be a credential. It is then never shown: not in the posture,
     /// not in a report, and not in an error or a log of this crate. The default is true for a
     /// service with the scheme `https`, because the URL of a webhook is its secret.

@@ -102,6 +102,19 @@ impl Target {
         Self { locator, ..self.clone() }
     }
 
+    /// One target for each host of the locator, in the order in which they are written. Each one
+    /// dials its own host, and verifies the certificate under the name of that host alone; the rest
+    /// is the same. A locator with one host, or with none, gives the target itself.
+    ///
+    /// The targets do not change: a client may keep them, instead of making them for each
+    /// connection.
+    pub fn each_host(&self) -> impl Iterator<Item = Self> {
+        let hosts = self.locator.hosts();
+        let each = hosts.map(|(host, port)| self.locator.with_host(host, port));
+        let embedded = self.locator.host().is_none().then(|| self.locator.clone());
+        each.chain(embedded).map(|locator| Self { locator, ..self.clone() })
+    }
+
     /// The user, from the locator or from the `_USER` variable.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
@@ -170,6 +183,14 @@ impl Target {
     pub const fn connect_timeout(&self) -> Duration {
         self.connect_timeout
     }
+
+    /// The limit for one connection, whichever host takes it: [`Self::connect_timeout`] for each
+    /// host, as in libpq.
+    #[must_use]
+    pub fn opening_timeout(&self) -> Duration {
+        let hosts = u32::try_from(self.locator.hosts().count()).unwrap_or(u32::MAX);
+        self.connect_timeout.saturating_mul(hosts.max(1))
+    }
 }
 
 /// The limit for each connection to a locator's host.
@@ -214,7 +235,7 @@ mod tests {
     use crate::locator::{self, Dialect};
     use crate::report::refusal::Refusal;
 
-    const SCHEMES: &[Scheme] = &[Scheme::tls("rediss")];
+    const SCHEMES: &[Scheme] = &[Scheme::tls("rediss"), Scheme::embedded("disk")];
 
     fn target(text: &str, waivers: &'static [Waiver]) -> Target {
         let dialect = Dialect {
@@ -222,7 +243,8 @@ mod tests {
             parameters: &[],
             added: &[dialect::CONNECT_TIMEOUT],
             login: dialect::Login::None,
-            path: None,
+            path: Some("the file"),
+            several_hosts: true,
             secret_path: false,
             plaintext_waiver: waivers
                 .iter()
@@ -261,6 +283,70 @@ mod tests {
             assert_eq!(target.connect_timeout(), Duration::from_secs(seconds));
             assert_eq!(target.at_endpoint().connect_timeout(), Duration::from_secs(seconds));
         }
+    }
+
+    #[test]
+    fn each_host_of_a_list_is_a_target_of_its_own() {
+        let shown = |target: &Target| target.locator().to_string();
+        let whole = target("rediss://a.example,[2001:db8::1]:7,b.example?connect_timeout=25", &[]);
+        let each: Vec<_> = whole.each_host().collect();
+        let hosts: Vec<_> = each.iter().map(shown).collect();
+        assert_eq!(
+            hosts,
+            ["rediss://a.example:6379/", "rediss://[2001:db8::1]:7/", "rediss://b.example:6379/"]
+        );
+        for (index, target) in each.iter().enumerate() {
+            assert!(target.locator().only_host().is_some());
+            assert_eq!(target.connect_timeout(), Duration::from_secs(25));
+            assert_eq!(target.is_host("b.example"), index == 2);
+            assert_eq!(
+                target.each_host().map(|one| shown(&one)).collect::<Vec<_>>(),
+                [shown(target)]
+            );
+        }
+        assert!(!whole.is_host("a.example"), "it is more than this host");
+        for text in ["rediss://cache.example", "disk:/var/lib/cache"] {
+            let one = target(text, &[]);
+            assert_eq!(one.each_host().map(|one| shown(&one)).collect::<Vec<_>>(), [shown(&one)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn several_hosts_are_never_dialled_as_one() {
+        static WAIVERS: &[Waiver] =
+            &[Waiver::new("plaintext_scheme", "the mesh", Some("9999-12-31"))];
+        for text in ["rediss://127.0.0.1:1,127.0.0.2:1", "redis://127.0.0.1:1,127.0.0.2:1"] {
+            let whole = target(text, WAIVERS);
+            let refusals = [
+                whole.resolve().await.map(drop).unwrap_err(),
+                whole.dial_tcp().await.map(drop).unwrap_err(),
+                whole.dial().await.map(drop).unwrap_err(),
+            ];
+            for refusal in refusals {
+                let Refusal::Failure(failure) = refusal else { panic!("{refusal:?}") };
+                assert!(failure.message().contains("several hosts"), "{failure}");
+            }
+            let addresses =
+                whole.each_host().map(|one| async move { one.resolve().await.unwrap() });
+            for (address, expected) in addresses.zip(["127.0.0.1:1", "127.0.0.2:1"]) {
+                assert_eq!(address.await, [expected.parse().unwrap()]);
+            }
+        }
+    }
+
+    /// A build with `debug_assertions` accepts plaintext to this machine, for all hosts or none.
+    #[test]
+    fn a_list_is_of_this_machine_if_all_of_its_hosts_are() {
+        let local = target("redis://127.0.0.1,[::1],localhost", &[]);
+        assert_eq!(local.check_plaintext().is_ok(), cfg!(debug_assertions));
+        for target in local.each_host() {
+            assert_eq!(target.check_plaintext().is_ok(), cfg!(debug_assertions));
+        }
+        static ENDED: &[Waiver] =
+            &[Waiver::new("plaintext_scheme", "the mesh", Some("2020-01-01"))];
+        let remote = target("redis://10.0.0.1,10.0.0.2", ENDED);
+        assert!(remote.check_plaintext().is_err());
+        assert!(remote.each_host().all(|target| target.check_plaintext().is_err()));
     }
 
     #[test]

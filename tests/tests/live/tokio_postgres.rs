@@ -414,7 +414,7 @@ async fn an_invalid_locator_is_refused_before_a_connection() {
         ("?sslcert=/tmp/evil.pem", "unknown_parameter"),
         ("?sslkey=/tmp/evil.pem", "unknown_parameter"),
         ("?sslnegotiation=direct", "unknown_parameter"),
-        ("?target_session_attrs=any", "unknown_parameter"),
+        ("?target_session_attrs=master", "malformed_locator"),
         ("?load_balance_hosts=random", "unknown_parameter"),
         ("?passfile=/tmp/evil", ""),
         ("?service=evil", "unknown_parameter"),

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{Kind, Value, ValueReader, credentials, is_explained, missing, waiver};
 use crate::declare::manifest::{Declaration, ResourceEntry};
-use crate::locator::{self, Dialect, Locator, Parsed};
+use crate::locator::{self, Dialect, Host, Locator, Parsed};
 use crate::needs::Needs;
 use crate::net::address;
 use crate::report::finding::Finding;
@@ -97,7 +97,7 @@ impl ResourceLoader<'_, '_> {
         // If there is an endpoint, it is dialled; the locator's host is then a name of the
         // service's own.
         let dialled = endpoint.as_ref().unwrap_or(&locator);
-        self.check_host(dialled);
+        self.check_hosts(dialled);
 
         let of_locator = (locator.user().map(str::to_owned), parsed.password);
         let login = self.login(&variable, of_locator, LoginVariables { user, password })?;
@@ -163,7 +163,7 @@ impl ResourceLoader<'_, '_> {
                     Finding::new(&AMBIGUOUS_LOCATOR, message).with_variable(&*url.variable);
                 return Err(self.refuse(finding.with_help("write the locator, or its parts")));
             }
-            (None, Some(host), _) => return Ok(Some(self.of_parts(host, companions))),
+            (None, Some(host), _) => return self.of_parts(host, companions).map(Some),
             (Some(url), None, _) => Written {
                 variable: url.variable.to_string(),
                 is_foreign: !url.is_of_this_machine,
@@ -186,15 +186,16 @@ impl ResourceLoader<'_, '_> {
         Ok(Some(written))
     }
 
-    fn of_parts(&self, host: &Value, companions: &Companions) -> Written {
+    fn of_parts(&mut self, host: &Value, companions: &Companions) -> Result<Written, Refused> {
         let usual = || self.service().schemes.first().map_or("", |scheme| scheme.name());
         let scheme = self.declaration.only_scheme().unwrap_or_else(usual);
         let mut parts = std::iter::once(host).chain(&companions.port);
-        Written {
-            text: Text::Parts(companions.locator(host, scheme)),
+        let text = companions.locator(host, scheme, self.service().several_hosts);
+        Ok(Written {
+            text: Text::Parts(text.map_err(|finding| self.refuse(finding))?),
             variable: host.variable.to_string(),
             is_foreign: parts.any(|part| !part.is_of_this_machine),
-        }
+        })
     }
 
     /// There is no locator.
@@ -221,6 +222,7 @@ impl ResourceLoader<'_, '_> {
             added: service.added_parameters(),
             login: service.login,
             path: service.path,
+            several_hosts: service.several_hosts,
             secret_path: service.secret_path,
             plaintext_waiver: waiver::reason(waivers, "plaintext_scheme", self.today),
             plaintext_loopback: cfg!(debug_assertions),
@@ -312,10 +314,15 @@ impl ResourceLoader<'_, '_> {
         Ok(Some(parsed.locator))
     }
 
-    /// Checks the dialled host, and what else could steer the driver.
-    fn check_host(&mut self, dialled: &Locator) {
-        if let Some(host) = dialled.host() {
-            self.findings.extend(address::check_host(host, self.declaration.listed_hosts()));
+    /// Checks each dialled host, and what else could steer the driver.
+    fn check_hosts(&mut self, dialled: &Locator) {
+        for (place, host) in dialled.placed_hosts() {
+            let mut findings = address::check_host(host, self.declaration.listed_hosts());
+            if let Some(place) = place {
+                findings.extend(placeholder_in_list(host));
+                place.name(&mut findings);
+            }
+            self.findings.extend(findings);
         }
         let ambient = self.service().ambient.iter().filter(|name| environment::is_set(name));
         self.findings.extend(ambient.map(|name| {
@@ -364,6 +371,13 @@ impl ResourceLoader<'_, '_> {
         let own = own.filter(|finding| target.fetched.is_none() || !is_about_login(finding.rule()));
         self.findings.extend(own.map(|finding| finding.with_variable(variable)));
     }
+}
+
+/// A list can hold a placeholder beside what was filled in.
+fn placeholder_in_list(host: &Host) -> Option<Finding> {
+    let what = credentials::placeholder(&host.to_string())?;
+    let help = "write the name of the host, or take it out of the list";
+    Some(Finding::new(&PLACEHOLDER_VALUE, format!("its host is {what}")).with_help(help))
 }
 
 /// True if `scheme` is the same protocol over TLS as the plaintext scheme that a field asks for. A

@@ -70,6 +70,17 @@ impl Service for Burrow {
     }
 }
 
+/// A service whose locator may list several hosts.
+struct Flock;
+
+impl Service for Flock {
+    never_connected!(Flock);
+    const NAME: &'static str = "Flock";
+    const SCHEMES: &'static [Scheme] = &[Scheme::tls("flock").with_port(7072)];
+    const PATH: Option<&'static str> = Some("the meadow");
+    const SEVERAL_HOSTS: bool = true;
+}
+
 macro_rules! manifest {
     ($service:ty, $declaration:expr) => {
         Manifest::new(
@@ -84,6 +95,10 @@ static LISTED: Manifest =
     manifest!(Gophers, Declaration::new("orders", "ORDERS").hosts(&["*.example.com"]));
 static BURROW: Manifest =
     manifest!(Burrow, Declaration::new("orders", "ORDERS").needs("READ ON menu:*"));
+
+static FLOCK: Manifest = manifest!(Flock, Declaration::new("orders", "ORDERS"));
+static LISTED_FLOCK: Manifest =
+    manifest!(Flock, Declaration::new("orders", "ORDERS").hosts(&["*.example.com"]));
 
 /// A source whose values are this machine's, or those of other authors.
 struct Store(Vec<(&'static str, &'static str, Author)>);
@@ -189,6 +204,95 @@ fn the_author_of_the_endpoint_chooses_the_host() {
         let needs: Vec<_> = target.needs().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(needs, ["READ ON MENU menu:*"]);
     }
+}
+
+/// Loads parts: what the locator shows, or the findings.
+fn of_parts(manifest: &'static Manifest, parts: &[(&'static str, &'static str)]) -> String {
+    let mut values = vec![("ORDERS_USER", "ada", Own), ("ORDERS_PASSWORD", PASSWORD, Own)];
+    values.extend(parts.iter().map(|(name, value)| (*name, *value, Own)));
+    let (target, findings) = loaded(manifest, &Store(values));
+    let findings: Vec<_> =
+        findings.iter().map(|(rule, variable)| format!("{} {variable}", rule.name)).collect();
+    target.map_or_else(|| findings.join(", "), |target| target.locator().to_string())
+}
+
+#[test]
+fn the_parts_of_a_locator_may_be_lists_too() {
+    for (host, port, expected) in [
+        ("a.example,b.example", None, "flock://a.example:7072,b.example:7072/"),
+        ("a.example,b.example", Some("5"), "flock://a.example:5,b.example:5/"),
+        ("a.example,b.example", Some("5,6"), "flock://a.example:5,b.example:6/"),
+        ("2001:db8::1,b.example", Some("5,6"), "flock://[2001:db8::1]:5,b.example:6/"),
+        ("a.example:5,b.example", None, "flock://a.example:5,b.example:7072/"),
+        ("a.example", Some("5"), "flock://a.example:5/"),
+        ("a.example", Some("5,6"), "malformed_value ORDERS_PORT"),
+        ("a.example,b.example", Some("5,6,7"), "malformed_value ORDERS_PORT"),
+        ("a,b,c", Some("5,6"), "malformed_value ORDERS_PORT"),
+        ("a.example,b.example", Some("5,"), "malformed_locator ORDERS_HOST"),
+        ("a.example,,b.example", Some("5"), "malformed_locator ORDERS_HOST"),
+        ("a.example:4,b.example", Some("5"), "malformed_locator ORDERS_HOST"),
+        ("a.example,a.example", Some("5,5"), "malformed_locator ORDERS_HOST"),
+        ("a,b,c,d,e,f,g,h,i", Some("1,2"), "malformed_locator ORDERS_HOST"),
+    ] {
+        let mut parts = vec![("ORDERS_HOST", host)];
+        parts.extend(port.map(|port| ("ORDERS_PORT", port)));
+        assert_eq!(of_parts(&FLOCK, &parts), expected, "{host} {port:?}");
+    }
+    // Another service has one host and one port.
+    for parts in [
+        &[("ORDERS_HOST", "a.example,b.example")][..],
+        &[("ORDERS_HOST", "a.example"), ("ORDERS_PORT", "5,6")],
+        &[("ORDERS_HOST", "a.example,b.example"), ("ORDERS_PORT", "5,6")],
+    ] {
+        let refused = of_parts(&ORDERS, parts);
+        assert!(refused.starts_with("malformed_locator ORDERS_HOST"), "{refused}");
+    }
+}
+
+#[test]
+fn every_host_of_a_list_passes_the_rules_about_hosts() {
+    for (manifest, hosts, expected) in [
+        (&FLOCK, "a.example,b.example", vec![]),
+        (&FLOCK, "a.example,169.254.169.254", vec!["forbidden_address"]),
+        (&FLOCK, "metadata.google.internal,a.example,[fe80::1]", vec!["forbidden_address"; 2]),
+        // Two ports of one host are not two hosts.
+        (&FLOCK, "a.example:5432,5433", vec!["forbidden_address"]),
+        (&FLOCK, "a.example,__REPLICA__", vec!["placeholder_value"]),
+        (&FLOCK, "changeme,a.example", vec!["placeholder_value"]),
+        (&LISTED_FLOCK, "a.example.com,b.example.com", vec![]),
+        (&LISTED_FLOCK, "a.example.com,b.example", vec!["unlisted_host"]),
+        (&LISTED_FLOCK, "b.example,a.example.com,c.example", vec!["unlisted_host"; 2]),
+        (
+            &LISTED_FLOCK,
+            "a.example.com,169.254.169.254",
+            vec!["forbidden_address", "unlisted_host"],
+        ),
+    ] {
+        let url: &'static str = format!("flock://ada@{hosts}/north").leak();
+        let store = Store(vec![("ORDERS_URL", url, Own), ("ORDERS_PASSWORD", PASSWORD, Own)]);
+        let (target, findings) = loaded(manifest, &store);
+        let rules: Vec<_> = findings.iter().map(|(rule, _)| rule.name).collect();
+        assert_eq!(rules, expected, "{hosts}");
+        assert_eq!(target.is_some(), expected.is_empty(), "{hosts}");
+    }
+    // A password of this machine goes to no host that others choose.
+    let url = "flock://ada@a.example.com,b.example.com/north";
+    let store = Store(vec![("ORDERS_URL", url, Foreign), ("ORDERS_PASSWORD", PASSWORD, Own)]);
+    assert_eq!(loaded(&FLOCK, &store).1, [(&UNLISTED_HOST, "ORDERS_URL".to_owned())]);
+    assert_eq!(loaded(&LISTED_FLOCK, &store).1, []);
+}
+
+#[test]
+fn the_posture_names_every_host() {
+    let url = "flock://ada@a.example,b.example:5/north";
+    let store = Store(vec![("ORDERS_URL", url, Own), ("ORDERS_PASSWORD", PASSWORD, Own)]);
+    let target = loaded(&FLOCK, &store).0.unwrap();
+    let posture = Posture::of::<Flock>(&target);
+    assert_eq!(posture.endpoint, "flock://a.example:7072,b.example:5/north");
+    let each: Vec<_> =
+        target.each_host().map(|target| Posture::of::<Flock>(&target).endpoint).collect();
+    assert_eq!(each, ["flock://a.example:7072/north", "flock://b.example:5/north"]);
+    assert!(target.each_host().all(|target| target.password().is_some()));
 }
 
 #[test]

@@ -166,7 +166,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const REFUSING: Duration = Duration::from_secs(1);
 
 impl Relay {
-    /// Begins to listen. `service` is [`Service::NAME`](crate::Service::NAME), for the log. `file`
+    /// Begins to listen. `service` is [`Service::NAME`](crate::Service::NAME), for logs. `file`
     /// is the name of the socket, as the driver demands it.
     ///
     /// # Errors
@@ -215,8 +215,8 @@ impl Relay {
         self.shared.refusal().clone()
     }
 
-    /// The server has answered the probe. From now on it may send what the application asks for, and
-    /// an opening that fails is logged and followed by a pause.
+    /// The server has answered the probe. From now on it may send what the application asks for.
+    /// An opening that fails is logged and followed by a pause.
     pub fn settle(&self) {
         self.shared.settled.set();
     }
@@ -225,7 +225,7 @@ impl Relay {
     /// driver gets the reason why it failed.
     #[must_use]
     pub fn patience(target: &Target) -> Duration {
-        target.connect_timeout() + 2 * GRACE
+        target.opening_timeout() + 2 * GRACE
     }
 
     /// The next connections log in with this target's credentials.
@@ -312,7 +312,7 @@ impl<P: Protocol> Serving<P> {
 
     /// One connection of the driver, from its beginning to its end.
     async fn serve(self, mut driver: DriverStream) {
-        let limit = self.shared.attempts.target().connect_timeout() + GRACE;
+        let limit = self.shared.attempts.target().opening_timeout() + GRACE;
         let opening = self.shared.connections.open(|counted| async {
             let server = with_timeout(limit, self.open(&mut driver)).await??;
             Ok(server.map(|server| (server, counted)))

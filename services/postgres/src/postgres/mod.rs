@@ -13,6 +13,7 @@
 //! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
 //! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
+//! | `prepared_statements` | `off` for a pooler in transaction mode that forgets them | `on` |
 //!
 //! The default of `statement_timeout` is longer than a request may take. A message is a row, for
 //! example; the maximum of `max_message` is PostgreSQL's own longest field.
@@ -73,12 +74,14 @@ use backing_services_sqlx::Unproven;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
+use self::pooling::Pooling;
 use self::relay::PostgresProtocol;
 use crate::postgresql;
 use crate::postgresql::{Account, COLUMNS, Row, no_answer, parameters};
 
 pub use sqlx;
 
+mod pooling;
 mod relay;
 
 /// PostgreSQL. [The module](self) documents its locator and how it is attached.
@@ -95,9 +98,12 @@ impl Service for Postgres {
     const SCHEMES: &'static [Scheme] =
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
+    const SEVERAL_HOSTS: bool = true;
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] =
-        parameters![Parameter::choice("channel_binding", &["prefer", "require"])];
+    const PARAMETERS: &'static [Parameter] = parameters![
+        Parameter::choice("channel_binding", &["prefer", "require"]),
+        Parameter::choice("prepared_statements", &["on", "off"]),
+    ];
     const LOGIN: Login = Login::UserAndPassword;
 
     fn check(target: &Target) -> Vec<Finding> {
@@ -111,18 +117,28 @@ impl Service for Postgres {
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
         let protocol = PostgresProtocol::default();
         let relay = Relay::start(Self::NAME, protocol.clone(), target, SOCKET)?;
+        let options = options(target, &relay);
         let pool = driver::pool_options(target, postgresql::max_connections(target))
-            .connect_lazy_with(options(target, &relay));
+            .connect_lazy_with(options.clone());
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
         let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
         let mut connection = acquired.map_err(explain)?;
-        let probing = probe(connection.get().ok_or_else(no_answer)?, target);
-        let account = with_timeout(attempt.time_left(), probing).await?.map_err(explain)?;
+        let connected = connection.get().ok_or_else(no_answer)?;
+        let probing = with_timeout(attempt.time_left(), probe(connected, target));
+        let account = probing.await?.map_err(explain)?;
+        let first = protocol.first().ok_or_else(Failure::protocol)?;
+        // A pooler gives its clients keys of its own.
+        let pooling = if first.process.is_some_and(|process| process != account.process) {
+            pooling::observe(connected, &options).await
+        } else {
+            Pooling::Session
+        };
+        pooling::check(pooling, target)?;
         connection.keep();
         relay.settle();
 
-        let first = protocol.first().ok_or_else(Failure::protocol)?;
         let mut posture = Posture::of::<Self>(target);
+        posture.endpoint.clone_from(&first.endpoint);
         posture.tls.clone_from(&first.tls);
         posture.authentication = Some(first.proof.name.to_owned());
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
@@ -130,6 +146,7 @@ impl Service for Postgres {
         posture.privileges = account.privileges();
         posture.remarks.extend(account.remark(target));
         posture.remarks.extend(remarks(first));
+        posture.remarks.extend(pooling.remark());
         let findings = first.proof.finding.clone().into_iter().chain(account.findings(target));
         Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
     }
@@ -165,11 +182,17 @@ fn options(target: &Target, relay: &Relay) -> PgConnectOptions {
         .database(postgresql::database(target))
         .application_name(postgresql::application_name(target))
         .ssl_mode(PgSslMode::Disable);
+    let options = if prepares(target) { options } else { options.statement_cache_capacity(0) };
     match relay.address() {
         Address::Unix { folder, .. } => options.socket(folder),
         Address::Tcp(address) => options.host(&address.ip().to_string()).port(address.port()),
         _ => options,
     }
+}
+
+/// True if the driver may prepare statements that it keeps.
+fn prepares(target: &Target) -> bool {
+    target.locator().parameter("prepared_statements") != Some("off")
 }
 
 fn remarks(first: &relay::FirstSession) -> Vec<&'static str> {
@@ -219,16 +242,21 @@ mod fuzz {
         "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
     ];
 
-    /// If we accept a locator, the driver would read it with the same host, port, user and database.
+    /// If we accept a locator, the driver would read it with the same host, port, user and
+    /// database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {
             let text = input.text();
             let Some(target) = target::<Postgres>(&text) else { return };
+            let locator = target.locator();
+            // sqlx reads one host.
+            if locator.hosts().count() > 1 {
+                return;
+            }
             let plain = text.split('?').next().unwrap_or_default();
             let theirs = plain.parse::<PgConnectOptions>();
             let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
-            let locator = target.locator();
             let host = theirs.get_host();
             assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
             assert_eq!(theirs.get_port(), locator.port(), "{text}");

@@ -3,9 +3,9 @@
 //!
 //! Protocol: PostgreSQL documentation, 54.2.1, 54.2.9 and 54.7.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use backing_services_runtime::Failure;
 use backing_services_runtime::posture::TlsPosture;
@@ -18,7 +18,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::postgresql;
 use crate::postgresql::Parameters;
-use crate::postgresql::login::{self, Demand, Proof, SCRAM_PLUS, log_in};
+use crate::postgresql::hosts::log_in;
+use crate::postgresql::login::{self, Demand, Proof, SCRAM_PLUS};
 use crate::postgresql::messages::ServerMessages;
 
 /// The longest startup message of the driver, in bytes: PostgreSQL's own limit.
@@ -40,12 +41,22 @@ pub(super) struct PostgresProtocol(Arc<State>);
 #[derive(Default)]
 struct State {
     first: OnceLock<FirstSession>,
+    /// The hosts that have bound a login to TLS.
+    bound: Mutex<BTreeSet<String>>,
     keys: Keys,
+}
+
+impl State {
+    fn bound(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The observations of the first connection.
 #[derive(Clone)]
 pub(super) struct FirstSession {
+    /// The one host that took the session.
+    pub(super) endpoint: String,
     pub(super) tls: Option<TlsPosture>,
     pub(super) proof: Proof,
     pub(super) is_unbounded: bool,
@@ -59,11 +70,11 @@ impl PostgresProtocol {
         self.0.first.get()
     }
 
-    /// What is demanded of the next connection: what the first one has proved.
-    fn demand(&self, target: &Target) -> Demand {
-        let is_demanded = target.locator().parameter("channel_binding") == Some("require");
-        let was_bound = self.first().is_some_and(|first| first.proof.name == SCRAM_PLUS);
-        Demand::of(target, is_demanded || was_bound)
+    /// What is demanded of the next connection to a host: what it has proved before.
+    fn demand(&self, host: &Target) -> Demand {
+        let is_demanded = host.locator().parameter("channel_binding") == Some("require");
+        let was_bound = self.0.bound().contains(&host.locator().to_string());
+        Demand::of(host, is_demanded || was_bound)
     }
 }
 
@@ -87,7 +98,7 @@ impl Protocol for PostgresProtocol {
             }
             Some((CANCEL, key)) => {
                 if let Some(real) = self.0.keys.real(key) {
-                    cancel(opening.target, &real).await?;
+                    cancel(&real.host, &real.key).await?;
                 }
                 Ok(None)
             }
@@ -103,14 +114,19 @@ impl Protocol for PostgresProtocol {
         let target = opening.target;
         let (_, bound) = postgresql::session(target);
         let extra = [startup.extra, bound].concat();
-        let session = log_in(target, self.demand(target), &startup.known, &extra).await?;
+        let session = log_in(target, |host| self.demand(host), &startup.known, &extra).await?;
+        if session.proof.name == SCRAM_PLUS {
+            self.0.bound().insert(session.target.locator().to_string());
+        }
         let _ = self.0.first.set(FirstSession {
+            endpoint: session.target.locator().to_string(),
             tls: session.tls.clone(),
             proof: session.proof.clone(),
             is_unbounded: session.is_unbounded,
             process: session.process(),
         });
-        let alias = Alias::to(&self.0, session.key.clone())?;
+        let key = SessionKey { key: session.key.clone(), host: session.target.clone() };
+        let alias = Alias::to(&self.0, key)?;
         let greeting = session.greeting(&alias.key);
         let driver = &mut *opening.driver;
         driver.write_all(&greeting).await.map_err(|_| Failure::closed())?;
@@ -214,14 +230,21 @@ fn read_parameters(mut rest: &[u8], is_token: impl Fn(&[u8]) -> bool) -> Option<
 /// The keys of the sessions. The driver knows another one than the server, so that the server's
 /// does not leave the relay.
 #[derive(Default)]
-struct Keys(Mutex<HashMap<Vec<u8>, Vec<u8>>>);
+struct Keys(Mutex<HashMap<Vec<u8>, SessionKey>>);
+
+/// The server's key of a session, and its host.
+#[derive(Clone)]
+struct SessionKey {
+    key: Vec<u8>,
+    host: Target,
+}
 
 impl Keys {
-    fn real(&self, alias: &[u8]) -> Option<Vec<u8>> {
+    fn real(&self, alias: &[u8]) -> Option<SessionKey> {
         self.locked().get(alias).cloned()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Vec<u8>>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<Vec<u8>, SessionKey>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,7 +257,7 @@ struct Alias {
 
 impl Alias {
     /// Another key, random, for the server's.
-    fn to(state: &Arc<State>, real: Vec<u8>) -> Result<Self, Refusal> {
+    fn to(state: &Arc<State>, real: SessionKey) -> Result<Self, Refusal> {
         // Of 32 hexadecimal digits, eight bytes.
         let name = random_name::random_name()?;
         let number = u64::from_str_radix(&name[..16], 16).unwrap_or_default();
@@ -278,7 +301,10 @@ async fn cancel(target: &Target, key: &[u8]) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use backing_services_fuzz::target;
+
     use super::*;
+    use crate::postgres::Postgres;
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -378,18 +404,22 @@ mod tests {
     #[test]
     fn a_key_is_known_as_long_as_its_session() {
         let state = Arc::new(State::default());
-        let alias = |real: &[u8]| Alias::to(&state, real.to_vec()).unwrap();
+        let host = target::<Postgres>("postgres://me:narcissus-bulb-79@db.example/it").unwrap();
+        let alias = |real: &[u8]| {
+            Alias::to(&state, SessionKey { key: real.to_vec(), host: host.clone() }).unwrap()
+        };
+        let real = |alias: &[u8]| state.keys.real(alias).map(|real| real.key);
         let (one, two) = (alias(b"\0\0\0\x01real"), alias(b"\0\0\0\x02real"));
         assert_ne!(one.key, two.key);
         assert_eq!(one.key.len(), 8);
-        assert_eq!(state.keys.real(&one.key).as_deref(), Some(&b"\0\0\0\x01real"[..]));
+        assert_eq!(real(&one.key).as_deref(), Some(&b"\0\0\0\x01real"[..]));
         for unknown in [&b"\0\0\0\x01real"[..], b"", &one.key[..7]] {
-            assert_eq!(state.keys.real(unknown), None);
+            assert_eq!(real(unknown), None);
         }
         let gone = one.key.clone();
         drop(one);
-        assert_eq!(state.keys.real(&gone), None);
-        assert!(state.keys.real(&two.key).is_some());
+        assert_eq!(real(&gone), None);
+        assert!(real(&two.key).is_some());
     }
 }
 

@@ -6,7 +6,6 @@ use backing_services_runtime::needs::Difference;
 use backing_services_runtime::posture::{MOST_PRIVILEGES, printable};
 use backing_services_runtime::service::{Refusal, Target};
 
-use super::statement_timeout;
 use crate::postgresql::vocabulary::{Object, Want, Wants, literal, quoted, shown, with_columns};
 
 /// The roles that managed services give to their master user instead of `SUPERUSER`, or keep for
@@ -76,8 +75,7 @@ const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.sp
     AND (w.name IS NULL OR w.name::pg_catalog.name = held.name))";
 
 /// The query for the account, in one round trip: its identity, the roles that it can become, their
-/// privileges, and the needed objects that exist. It also sets the time limit of the connection's
-/// statements. Every name is qualified, and [`SETTINGS`] fixes what qualified names cannot. It is
+/// privileges, and the needed objects that exist. Every name is qualified, and [`SETTINGS`] fixes what qualified names cannot. It is
 /// sent as text only, so that nothing has to be prepared.
 ///
 /// A new connection first has to load the system catalogs that the query refers to. That takes
@@ -92,7 +90,6 @@ pub(crate) fn question(target: &Target, release: Option<u32>) -> String {
     let needs = |sql: &str| if wants.is_some() { sql.to_owned() } else { String::new() };
     let question = include_str!("account.sql")
         .replace("{managed}", &managed.join(", "))
-        .replace("{timeout}", &statement_timeout(target).to_string())
         .replace("{most}", &(MOST_ROWS + 1).to_string())
         .replace(
             "{parameters}",
@@ -131,6 +128,8 @@ pub(crate) fn question(target: &Target, release: Option<u32>) -> String {
 pub(crate) struct Account {
     pub(crate) user: String,
     pub(crate) version: String,
+    /// The server process of the connection.
+    pub(crate) process: i32,
     /// The role that logged in. `user` is the role that it became at once.
     session: String,
     database: String,
@@ -641,8 +640,20 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
             _ => return None,
         }
     }
-    let Login { user, session, version, database, is_tls } = known?;
-    Some(Account { user, version, session, database, is_tls, powers, held, wants, found, is_cut })
+    let Login { user, session, version, database, is_tls, process } = known?;
+    Some(Account {
+        user,
+        version,
+        process,
+        session,
+        database,
+        is_tls,
+        powers,
+        held,
+        wants,
+        found,
+        is_cut,
+    })
 }
 
 /// The account's identity, as [`Account`] has it.
@@ -652,17 +663,19 @@ struct Login {
     version: String,
     database: String,
     is_tls: Option<bool>,
+    process: i32,
 }
 
 fn login(row: Row) -> Option<Login> {
-    let [_, mark, version, is_tls, database, user, session, holder, ..] = row;
+    let [_, mark, version, is_tls, database, user, session, process, ..] = row;
     let (user, session) = (user?, session?);
     let roles = if user == session { "1" } else { "2" };
     let is_tls = is_tls.map(|is_tls| is_tls == "true");
-    if mark? != roles || holder.is_none() || is_tls.is_none() && user == session {
+    if mark? != roles || is_tls.is_none() && user == session {
         return None;
     }
-    Some(Login { user, session, version: version?, database: database?, is_tls })
+    let process = process?.parse().ok()?;
+    Some(Login { user, session, version: version?, database: database?, is_tls, process })
 }
 
 fn power(row: Row) -> Option<Power> {
@@ -793,7 +806,7 @@ mod tests {
     }
 
     fn me() -> Row {
-        row(["self", "1", "16.2", "true", "shop", "app", "app", "30s", "", "", ""])
+        row(["self", "1", "16.2", "true", "shop", "app", "app", "4711", "", "", ""])
     }
 
     fn wants(needs: &str) -> Option<Wants> {

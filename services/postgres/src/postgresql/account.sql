@@ -157,7 +157,7 @@ held (mark, privilege, kind, space, name, part, holder) AS (
     AND (d.classid IN ('3466', '6243') OR i.schema = 'information_schema' OR pg_catalog.left(i.schema, 3) = 'pg_')
 )
 SELECT fact, mark, privileges, kind, COALESCE(place, n.nspname::pg_catalog.text) AS space, name, detail,
-    COALESCE(bound, r.rolname::pg_catalog.text) AS holder, s.rolname::pg_catalog.text AS start, w.rolname::pg_catalog.text AS way,
+    COALESCE(process, r.rolname::pg_catalog.text) AS holder, s.rolname::pg_catalog.text AS start, w.rolname::pg_catalog.text AS way,
     pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'USAGE'::pg_catalog.text)::pg_catalog.text AS inherits
 FROM (
     SELECT 0 AS rank, 'self' AS fact, (SELECT pg_catalog.count(*) FROM member WHERE way IS NULL)::pg_catalog.text AS mark,
@@ -165,7 +165,7 @@ FROM (
         (SELECT ssl FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))::pg_catalog.text AS kind,
         NULL::pg_catalog.oid AS space, CURRENT_USER::pg_catalog.text AS name, SESSION_USER::pg_catalog.text AS detail,
         pg_catalog.current_database()::pg_catalog.text AS place,
-        pg_catalog.set_config('statement_timeout'::pg_catalog.text, '{timeout}'::pg_catalog.text, false) AS bound, NULL::pg_catalog.oid AS holder
+        pg_catalog.pg_backend_pid()::pg_catalog.text AS process, NULL::pg_catalog.oid AS holder
     UNION ALL
     SELECT 1, 'power', a.kind, a.name, NULL, NULL, NULL, NULL, NULL, NULL, r.oid
     FROM role AS r CROSS JOIN LATERAL (VALUES

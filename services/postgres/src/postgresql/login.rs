@@ -85,8 +85,10 @@ impl Demand {
     }
 }
 
-/// A connection that is logged in, and has sent no query yet.
+/// A connection that is logged in, and has sent no query of an application yet.
 pub(crate) struct Session {
+    /// Its one host.
+    pub(crate) target: Target,
     pub(crate) stream: Stream,
     pub(crate) tls: Option<TlsPosture>,
     pub(crate) proof: Proof,
@@ -148,7 +150,7 @@ impl Session {
     }
 }
 
-/// Dials the server and logs in. `parameters` are those of the session, but for user and database.
+/// Dials the one host of a target and logs in. `parameters` are those of the session, but for user and database.
 /// If a pooler does not know one of `extras`, the connection is made again without any of them.
 ///
 /// # Errors
@@ -228,6 +230,7 @@ async fn once(
     let limited = with_timeout(target.connect_timeout(), logging_in).await;
     let (proof, begun) = limited.map_err(|_| Failure::no_greeting())??;
     Ok(Session {
+        target: target.clone(),
         stream: login.stream,
         tls: dialled.tls,
         proof,

@@ -17,6 +17,7 @@ pub(super) use self::vocabulary::{PRIVILEGES, grants};
 
 mod account;
 mod binding;
+pub(crate) mod hosts;
 pub(crate) mod login;
 pub(crate) mod messages;
 mod vocabulary;
@@ -32,7 +33,6 @@ macro_rules! parameters {
             Parameter::number("statement_timeout", 1, 86_400_000),
             Parameter::number("max_connections", 1, 1000),
             Parameter::number("max_message", 64 * 1024, 0x3fff_ffff),
-            Parameter::refused("load_balance_hosts", "remove it: the hosts are tried in their order"),
             Parameter::refused(
                 "options",
                 "remove it; set what it sets with `ALTER ROLE … SET …` on the server",
@@ -62,9 +62,13 @@ macro_rules! parameters {
                 "sslnegotiation",
                 "remove it: TLS is asked for in the protocol's own way",
             ),
-            Parameter::refused(
+            Parameter::choice(
                 "target_session_attrs",
-                "remove it, and write the host that takes what you send",
+                &["any", "read-write", "read-only", "primary", "standby", "prefer-standby"],
+            ),
+            Parameter::refused(
+                "load_balance_hosts",
+                "remove it: the hosts are tried in the order in which they are written",
             ),
         ]
     };
@@ -288,6 +292,12 @@ pub(super) fn server_error(code: &str) -> Failure {
             AuthenticationFailed,
             "the account lacks a privilege that attaching requires",
             "grant it `CONNECT` on the database",
+        ),
+        "08P01" => Failure::new(
+            Protocol,
+            "the server, or a pooler in between, refuses how the session begins",
+            "check what answers on the port; PgBouncer wants `ignore_startup_parameters = \
+             extra_float_digits, statement_timeout`",
         ),
         _ if code.starts_with("08") => Failure::new(
             Protocol,

@@ -103,7 +103,8 @@ use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use self::greeted::Greeted;
 use crate::postgresql;
-use crate::postgresql::login::{Demand, Proof, log_in};
+use crate::postgresql::hosts::log_in;
+use crate::postgresql::login::{Demand, Proof};
 use crate::postgresql::messages::{Refused, ServerMessages};
 use crate::postgresql::{Account, COLUMNS, Row, no_answer, parameters, server_error};
 
@@ -143,6 +144,7 @@ impl Service for TokioPostgres {
     const SCHEMES: &'static [Scheme] =
         &[Scheme::upgraded("postgres"), Scheme::upgraded("postgresql")];
     const PATH: Option<&'static str> = Some("the database's name");
+    const SEVERAL_HOSTS: bool = true;
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
     const PARAMETERS: &'static [Parameter] =
         parameters![Parameter::choice("channel_binding", &["require"]),];
@@ -167,6 +169,7 @@ impl Service for TokioPostgres {
         opened.settled.set();
 
         let mut posture = Posture::of::<Self>(target);
+        posture.endpoint = opened.endpoint;
         posture.tls = opened.tls;
         posture.authentication = Some(opened.proof.name.to_owned());
         posture.server = Some(ServerPosture::new("PostgreSQL", &account.version));
@@ -273,7 +276,7 @@ impl Manager {
         let target = self.attempts.admit()?;
         // Each step has its own limit. The sum has the same limit, because a caller waits for all
         // of them.
-        let opening = with_timeout(target.connect_timeout(), self.open(&target, counted));
+        let opening = with_timeout(target.opening_timeout(), self.open(&target, counted));
         let opened = opening.await.unwrap_or_else(|timed_out| Err(timed_out.into()));
         match &opened {
             // A pool that grows does not reconnect.
@@ -345,6 +348,8 @@ impl fmt::Debug for Connection {
 
 struct Opened {
     client: Connection,
+    /// The one host that took the session.
+    endpoint: String,
     tls: Option<TlsPosture>,
     proof: Proof,
     /// The major version of the server.
@@ -366,7 +371,7 @@ impl Opened {
 /// its client lives.
 async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Refusal> {
     let (parameters, bound) = postgresql::session(target);
-    let session = log_in(target, Demand::of(target, true), &parameters, &bound).await?;
+    let session = log_in(target, |host| Demand::of(host, true), &parameters, &bound).await?;
     let (greeting, settled) = (session.greeting(&session.key), Settled::new());
     let check = ServerMessages::new(postgresql::max_message(target), settled.clone());
     let refused = check.refused();
@@ -380,6 +385,7 @@ async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Ref
     tasks::spawn(&Handle::current(), drive(connection, released, counted));
     Ok(Opened {
         client: Connection { client, _held: held },
+        endpoint: session.target.locator().to_string(),
         tls: session.tls,
         proof: session.proof,
         release: session.release,
@@ -474,6 +480,7 @@ mod fuzz {
         "PostgreSQL://a:narcissus-bulb-79@[::ffff:10.1.2.3]:1",
         "postgres://a:narcissus-bulb-79@167837955/?sslmode=require&application_name=a%26b",
         "postgres://a.b:narcissus-bulb-79@xn--bcher-kva.example/template%25",
+        "postgres://a:narcissus-bulb-79@A.example,[2001:DB8::1]:5433,10.1.2.3:5432/b",
     ];
 
     /// If we accept a locator, the driver reads it with the same host, port, login and database.
@@ -487,9 +494,12 @@ mod fuzz {
             let (_, rest) = text.split('?').next().and_then(|text| text.split_once(':')).unwrap();
             let theirs = format!("{}:{rest}", locator.scheme()).parse::<Config>();
             let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
-            let [Host::Tcp(host)] = theirs.get_hosts() else { panic!("{text}") };
-            assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
-            assert_eq!(theirs.get_ports().first().unwrap_or(&5432), &locator.port(), "{text}");
+            assert_eq!(theirs.get_hosts().len(), locator.hosts().count(), "{text}");
+            for (index, (ours, port)) in locator.hosts().enumerate() {
+                let Host::Tcp(host) = &theirs.get_hosts()[index] else { panic!("{text}") };
+                assert!(is_same_host(ours, host), "{text}: {host}");
+                assert_eq!(theirs.get_ports().get(index).unwrap_or(&5432), &port, "{text}");
+            }
             assert_eq!(theirs.get_user(), locator.user(), "{text}");
             let password = target.password().map(|password| password.expose_secret().as_bytes());
             assert_eq!(theirs.get_password(), password, "{text}");
