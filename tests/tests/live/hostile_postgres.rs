@@ -9,6 +9,7 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use backing_services::resource::ClientGuard;
 use backing_services::{AttachError, BackingServices, Postgres, Resource, Service, TokioPostgres};
 use backing_services_tests::attempt::{attach, problems, refused, rules};
 use backing_services_tests::canary::{self, CANARY, PASSWORD};
@@ -24,7 +25,7 @@ use backing_services_tests::hostile::postgres::{
 use backing_services_tests::hostile::{Heard, Hostile, Peer};
 use backing_services_tests::journal;
 use backing_services_tests::pki::{Authority, Leaf};
-use backing_services_tests::postgres::{self as server, Options};
+use backing_services_tests::postgres as server;
 use backing_services_tests::variables::{self, Variables};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -60,7 +61,7 @@ struct Lenient<S: Service> {
 }
 
 /// A service under test, and what a test does with its client.
-trait Subject: Service {
+trait Subject: Service<Guard: From<ClientGuard<Self>>> {
     /// True if a login has to be bound to TLS.
     const BINDS: bool;
 
@@ -170,6 +171,7 @@ for_both_services! {
     powers_with_escapes_are_made_printable
     a_length_is_not_trusted_after_the_login
     a_message_that_has_no_place_in_a_session_ends_the_connection
+    a_message_that_is_shorter_than_it_says_ends_the_connection
     a_flood_of_notices_after_the_login_ends
     a_flood_of_settings_after_the_login_ends
     a_flood_of_rows_holds_no_other_task
@@ -304,7 +306,7 @@ async fn bytes_in_the_middle_of_the_handshake_are_not_trusted<S: Subject>() {
 async fn an_error_before_tls_is_not_repeated<S: Subject>() {
     let (error, heard) = against::<Hasty<S>, _>(|mut peer, _| async move {
         peer.read().await?;
-        peer.write(self::error("08P01", ESCAPES)).await?;
+        peer.write(error("08P01", ESCAPES)).await?;
         Ok(Some(peer))
     })
     .await;
@@ -463,7 +465,7 @@ async fn a_flood_before_the_login_ends<S: Subject>() {
 
 async fn an_error_is_not_repeated<S: Subject>() {
     for code in ["28P01", "28000", "3D000", "53300", "57P03", "42501", "08006", "XX000", ESCAPES] {
-        let (error, _) = asking::<Hasty<S>>("", self::error(code, ESCAPES)).await;
+        let (error, _) = asking::<Hasty<S>>("", error(code, ESCAPES)).await;
         assert_eq!(error.failures().count(), 1, "{error}");
     }
 }
@@ -514,7 +516,7 @@ async fn challenged<S: Subject>(
 async fn an_error_in_the_middle_of_the_login_is_not_repeated<S: Subject>() {
     for code in ["28P01", "3D000", ESCAPES] {
         let error = after_sasl::<S, _>(false, move |mut peer, _| async move {
-            peer.write(self::error(code, ESCAPES)).await?;
+            peer.write(error(code, ESCAPES)).await?;
             Ok(Some(peer))
         })
         .await;
@@ -881,7 +883,7 @@ async fn a_probe_fails_closed<S: Subject>() {
 }
 
 async fn a_probe_that_is_answered_by_an_error_is_a_refusal<S: Subject>() {
-    let error = probed::<S>([self::error("42501", ESCAPES), READY.to_vec()].concat()).await;
+    let error = probed::<S>([error("42501", ESCAPES), READY.to_vec()].concat()).await;
     assert_eq!(error.failures().count(), 1, "{error}");
 }
 
@@ -1028,6 +1030,34 @@ async fn a_message_that_has_no_place_in_a_session_ends_the_connection<S: Subject
     }
 }
 
+/// sqlx reads these without looking at their length, and panics.
+async fn a_message_that_is_shorter_than_it_says_ends_the_connection<S: Subject>() {
+    for (kind, body) in [
+        (b'Z', &b""[..]),
+        (b'A', b"\0"),
+        (b't', b"\0\x02"),
+        (b'G', b"\0"),
+        (b'H', b"\0\0\x01"),
+        (b'S', b"server_version\x004294967295.1\0"),
+        (b'D', b""),
+        (b'D', b"\0\x02\0\0"),
+        (b'T', b"\0\x01a"),
+        (b'C', b""),
+        (b'E', b""),
+        (b'E', b"Cno end"),
+    ] {
+        let sent = message(kind, body);
+        let (ran, _) = answered::<S>([&sent[..], &done(0)].concat()).await;
+        if let Err(shown) = ran {
+            shown.assert_sound();
+        } else {
+            assert!(matches!(kind, b'D' | b'T' | b'C'), "{}", sent.escape_ascii());
+        }
+    }
+    let panicked = |line: &str| line.contains("panic: ") && line.contains("/registry/");
+    assert!(!journal::text().lines().any(panicked), "a driver panicked");
+}
+
 /// The server answers a statement of the application with a flood, which ends the connection.
 async fn flooded_later<S: Subject>(flood: Vec<u8>) {
     let flood = Arc::new(flood);
@@ -1079,7 +1109,7 @@ async fn a_flood_of_rows_holds_no_other_task<S: Subject>() {
 }
 
 async fn our_password_in_an_error_is_replaced<S: Subject>() {
-    let said = [self::error("42601", ESCAPES), READY.to_vec()].concat();
+    let said = [error("42601", ESCAPES), READY.to_vec()].concat();
     let (ran, _) = answered::<S>(said).await;
     let shown = ran.expect_err("it is an error");
     shown.assert_sound();

@@ -11,7 +11,7 @@ use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::TlsPosture;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::service::{Refusal, Stream, Target, redact};
+use backing_services_runtime::service::{Refusal, Stream, Target};
 use backing_services_runtime::{Failure, Finding};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
 
 use super::binding;
+use super::messages::check_setting;
 use super::{AuthRequest, database, dial, server_error, unknown_authentication, user};
 
 /// Protocol 3.0.
@@ -395,8 +396,8 @@ impl Login<'_> {
         loop {
             let (kind, body) = self.next().await?;
             match kind {
-                b'S' if redact::is_in(&body) => return Err(Failure::protocol().into()),
                 b'S' => {
+                    check_setting(&body).map_err(|_| Failure::protocol())?;
                     if let Some(version) = body.strip_prefix(b"server_version\0") {
                         begun.release = release(version);
                     }

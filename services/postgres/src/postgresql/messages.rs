@@ -2,7 +2,8 @@
 //!
 //! A driver buffers a message until it is complete, up to 4 GiB. These limits read along, header by
 //! header, and end the connection at the first one that announces too much. Errors and notices
-//! become printable, and hold no secret of ours.
+//! become printable, and hold no secret of ours. A driver that reads past the end of a message
+//! panics, so that the messages that it does not check itself are read here.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,8 +20,13 @@ const LONGEST_AT_FIRST: u64 = 16 * 1024;
 /// some 100 for each of the account's privileges, of which there are at most 2000.
 const MOST_AT_FIRST: u64 = 1024 * 1024;
 
-/// The longest error or notice, in bytes: 256 KiB.
+/// The longest error, notice or setting, in bytes: 256 KiB. A description of 65 535 parameters is
+/// almost as long.
 const LONGEST_TEXT: u64 = 256 * 1024;
+
+/// The messages that are collected: errors, notices and settings, the description of a statement's
+/// parameters, and the beginning of a copy in either direction.
+const COLLECTED: &[u8] = b"ENStGH";
 
 /// The longest field of an error or notice that is passed on, in characters.
 const LONGEST_FIELD: usize = 16 * 1024;
@@ -44,7 +50,7 @@ pub(crate) struct ServerMessages {
     left_at_first: u64,
     /// The bytes of the current message that have not arrived.
     left: u64,
-    /// A text that is collected, with its type.
+    /// A message that is collected, with its type.
     text: Option<(u8, Vec<u8>)>,
     notices: u32,
     of_notices: u64,
@@ -80,18 +86,22 @@ impl ServerMessages {
         self.refused.clone()
     }
 
-    /// Checks a complete header against the limits. Returns true if the message is a text.
+    /// Checks a complete header against the limits. Returns true if the message is collected.
     fn begin(&mut self, kind: u8, length: u32) -> Result<bool, &'static str> {
         let length =
             u64::from(length.checked_sub(4).ok_or("the server sent a length that is none")?);
-        let is_text = match kind {
-            b'E' | b'N' | b'S' => true,
-            // What a server sends in a session (PostgreSQL documentation, 54.7), but for an
+        let is_collected = COLLECTED.contains(&kind);
+        match kind {
+            _ if is_collected => {}
+            b'Z' if length != 1 => return Err("the server sent a status that is none"),
+            // A process, and two texts.
+            b'A' if length < 6 => return Err("the server sent a notification that is none"),
+            // What else a server sends in a session (PostgreSQL documentation, 54.7), but for an
             // authentication, a key, and the beginning of a replication.
-            b'1' | b'2' | b'3' | b'A' | b'C' | b'D' | b'G' | b'H' | b'I' | b'T' | b'V' | b'Z'
-            | b'c' | b'd' | b'n' | b's' | b't' => false,
+            b'1' | b'2' | b'3' | b'A' | b'C' | b'D' | b'I' | b'T' | b'V' | b'Z' | b'c' | b'd'
+            | b'n' | b's' => {}
             _ => return Err("the server sent a message that has no place in a session"),
-        };
+        }
         if !self.settled.get() {
             if length > LONGEST_AT_FIRST || length + HEADER as u64 > self.left_at_first {
                 return Err("the server promised more than it may say at first");
@@ -100,7 +110,7 @@ impl ServerMessages {
         } else if length > self.largest {
             return Err("the server promised a message that is larger than `max_message` allows");
         }
-        if is_text && length > LONGEST_TEXT {
+        if is_collected && length > LONGEST_TEXT {
             return Err("the server promised an error that is longer than 256 KiB");
         }
         if matches!(kind, b'N' | b'S') {
@@ -113,10 +123,10 @@ impl ServerMessages {
             (self.notices, self.of_notices) = (0, 0);
         }
         self.left = length;
-        Ok(is_text)
+        Ok(is_collected)
     }
 
-    /// Collects a text, which the driver gets as a whole.
+    /// Collects a message, which the driver gets as a whole.
     fn collect(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
         let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
         self.left -= here as u64;
@@ -128,13 +138,17 @@ impl ServerMessages {
         }
         let (kind, text) = self.text.take().unwrap_or_default();
         let passed = match kind {
-            b'S' if redact::is_in(&text) => {
-                return Err("the server said a secret of ours back");
+            b'E' | b'N' => printed(&text).ok_or("the server sent an error that is none")?,
+            b'S' => check_setting(&text).map(|()| text)?,
+            // A number of types, of four bytes each.
+            b't' => is_list(&text, 4).then_some(text).ok_or("the server counts wrongly")?,
+            // A format of one byte, and a number of formats, of two bytes each.
+            _ => {
+                let is_list = text.split_first().is_some_and(|(_, formats)| is_list(formats, 2));
+                is_list.then_some(text).ok_or("the server counts wrongly")?
             }
-            b'S' => message(kind, &text),
-            _ => message(kind, &printed(&text).ok_or("the server sent an error that is none")?),
         };
-        Ok(Checked::Replace(here, passed))
+        Ok(Checked::Replace(here, message(kind, &passed)))
     }
 }
 
@@ -161,7 +175,7 @@ impl ServerMessages {
                 // The header is incomplete, or there is none.
                 return Ok(if passed > 0 { Checked::Pass(passed) } else { Checked::More });
             };
-            if matches!(kind, b'E' | b'N' | b'S') && passed > 0 {
+            if COLLECTED.contains(&kind) && passed > 0 {
                 return Ok(Checked::Pass(passed));
             }
             if self.begin(kind, u32::from_be_bytes(*length))? {
@@ -179,6 +193,25 @@ impl ServerMessages {
             passed += HEADER;
         }
     }
+}
+
+/// Checks a `ParameterStatus`: a secret of ours, or a version that a driver cannot compute with.
+pub(super) fn check_setting(body: &[u8]) -> Result<(), &'static str> {
+    if redact::is_in(body) {
+        return Err("the server said a secret of ours back");
+    }
+    let Some(version) = body.strip_prefix(b"server_version\0") else { return Ok(()) };
+    let numbers = version.split(|byte| !byte.is_ascii_digit() && *byte != b'.').next();
+    let numbers = numbers.unwrap_or_default().split(|byte| *byte == b'.');
+    // A third one may be a date.
+    let is_short = numbers.zip([4, 4, 9]).all(|(digits, most)| digits.len() <= most);
+    if is_short { Ok(()) } else { Err("the server sent a version that is none") }
+}
+
+/// True if it is a number, and then so many values of this size.
+fn is_list(body: &[u8], size: usize) -> bool {
+    let Some((count, values)) = body.split_first_chunk() else { return false };
+    values.len() == usize::from(u16::from_be_bytes(*count)) * size
 }
 
 /// The fields of an error or a notice, made printable: each a type and a text that ends with a NUL,
@@ -294,7 +327,12 @@ mod tests {
     #[test]
     fn a_session_passes_as_it_is() {
         let mut session: Vec<u8> =
-            b"123ACDGHITVZcdnst".iter().flat_map(|kind| message(*kind, b"\0\x01a")).collect();
+            b"123CDITVcdns".iter().flat_map(|kind| message(*kind, b"\0\x01a")).collect();
+        session.extend(message(b'A', b"\0\0\0\x01jobs\0one\0"));
+        session.extend(message(b't', b"\0\x02\0\0\0\x19\0\0\0\x17"));
+        session.extend(message(b'G', b"\0\0\x01\0\0"));
+        session.extend(message(b'H', b"\x01\0\0"));
+        session.extend(message(b'S', b"server_version\x0014.5.20220921 (Debian 99999999)\0"));
         session.extend(message(b'I', b""));
         session.extend(message(b'N', b"SNOTICE\0C00000\0Mone\0\0"));
         session.extend(message(b'S', b"TimeZone\0Europe/Brussels\0"));
@@ -335,7 +373,7 @@ mod tests {
         assert!(output(false, &header(b'D', 16 * 1024 + 4)).is_ok());
         assert!(output(false, &header(b'D', 16 * 1024 + 5)).is_err());
         assert!(output(true, &header(b'D', 100_004)).is_ok());
-        for kind in *b"ENS" {
+        for kind in *COLLECTED.first_chunk::<6>().unwrap() {
             let settled = Settled::new();
             settled.set();
             let roomy = || ServerMessages::new(u64::MAX, settled.clone());
@@ -421,6 +459,35 @@ mod tests {
         assert!(got.ends_with(b"\0C00000\0\0"));
     }
 
+    /// sqlx reads these without looking at their length.
+    #[test]
+    fn a_message_that_is_shorter_than_it_says_ends_it() {
+        for (kind, body) in [
+            (b'Z', &b""[..]),
+            (b'Z', b"II"),
+            (b'A', b""),
+            (b'A', b"\0\0\0\x01\0"),
+            (b't', b""),
+            (b't', b"\0"),
+            (b't', b"\0\x02\0\0\0\x19\0\0\0"),
+            (b't', b"\0\x01\0\0\0\x19\0"),
+            (b't', b"\xff\xff\0\0\0\x19"),
+            (b'G', b""),
+            (b'G', b"\0\0"),
+            (b'G', b"\0\0\x01\0"),
+            (b'H', b"\0\0\x01\0\0\0"),
+            (b'H', b"\0\xff\xff\0\0"),
+            (b'S', b"server_version\x004294967295.1\0"),
+            (b'S', b"server_version\x0016.99999\0"),
+            (b'S', b"server_version\x0016.1.4294967295\0"),
+        ] {
+            for is_settled in [false, true] {
+                let sent = message(kind, body);
+                assert!(output(is_settled, &sent).is_err(), "{}", sent.escape_ascii());
+            }
+        }
+    }
+
     #[test]
     fn a_text_that_is_none_ends_it() {
         for body in [&b""[..], b"M", b"Mno end", b"Mno end\0", b"Ma\0Cb\0\0c"] {
@@ -455,6 +522,7 @@ mod fuzz {
             message(b'S', b"server_version\x0018.1\0"),
             message(b'S', b"motd\0freesia-bulb-73\0"),
             message(b'A', b"\0\0\0\x01jobs\0\0"),
+            message(b't', b"\0\x01\0\0\0\x19"),
             message(b'G', b"\0\0\x01\0\0"),
             message(b'd', b"1\n"),
             message(b'c', b""),
@@ -501,6 +569,10 @@ mod fuzz {
             let body = &rest[..length.min(rest.len())];
             match kind {
                 b'S' => assert!(!redact::is_in(body)),
+                b'Z' => assert_eq!(length, 1),
+                b'A' => assert!(length >= 6),
+                b't' => assert!(is_list(body, 4)),
+                b'G' | b'H' => assert!(is_list(&body[1..], 2)),
                 b'E' | b'N' => {
                     assert_eq!(body.len(), length, "a text is passed as a whole");
                     let fields = body.strip_suffix(b"\0").unwrap();

@@ -20,6 +20,9 @@ pub const CLEARTEXT: [u8; 9] = *b"R\0\0\0\x08\0\0\0\x03";
 /// `AuthenticationMD5Password`, with a salt.
 pub const MD5: [u8; 13] = *b"R\0\0\0\x0c\0\0\0\x05salt";
 
+/// `BackendKeyData`: the process of the probe's answer, and a secret.
+pub const KEY: [u8; 13] = *b"K\0\0\0\x0c\0\0\x12\x67\0\0\0\x01";
+
 /// `ReadyForQuery`.
 pub const READY: [u8; 6] = *b"Z\0\0\0\x05I";
 

@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ring::{hmac, pbkdf2};
 
-use super::{AUTHENTICATION_OK, READY, message, nonce, sasl, sasl_continue, startup};
+use super::{AUTHENTICATION_OK, KEY, READY, message, nonce, sasl, sasl_continue, startup};
 use crate::canary::PASSWORD;
 use crate::hostile::Peer;
 use crate::pki::Leaf;
@@ -37,8 +37,7 @@ pub async fn admit(
     let mut peer = startup(peer, leaf).await?;
     peer.write(sasl(mechanisms)).await?;
     prove(&mut peer).await?;
-    let key = message(b'K', b"\0\0\0\x01\0\0\0\x01");
-    peer.write([&AUTHENTICATION_OK[..], settings, &key, &READY].concat()).await?;
+    peer.write([&AUTHENTICATION_OK[..], settings, &KEY, &READY].concat()).await?;
     Ok(peer)
 }
 
