@@ -55,8 +55,8 @@
 //! A pooler that ends TLS is the server for this service: its certificate is verified, and it
 //! cannot bind the login to TLS, which is a remark. `statement_timeout` and `extra_float_digits`
 //! are sent in the startup message, and never as a `SET`: in transaction mode, that would stay on a
-//! session that other clients get. If the pooler refuses them (08P01), the connection is made again without
-//! them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET statement_timeout`.
+//! session that other clients get. If the pooler refuses them (08P01), the connection is made again
+//! without them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET statement_timeout`.
 //!
 //! A pooler gives its clients keys that are not the server's, which shows that there is one. Then
 //! attaching compares two connections: if each transaction gets
@@ -66,8 +66,8 @@
 //!
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
-//! of `max_message` bytes, and 1000 notices or 1 MiB of them between two queries. A header that
-//! announces more ends the connection, before memory is allocated for it. SCRAM's iterations are
+//! of `max_message` bytes, and 1000 notices and changed settings, or 1 MiB of them, between two
+//! queries. A header that announces more ends the connection, before memory is allocated for it. SCRAM's iterations are
 //! 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature are checked. Errors and
 //! notices become printable on the way to the driver, and a password of ours in one is replaced.
 //! A server that never stops sending holds no thread.
