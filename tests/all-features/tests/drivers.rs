@@ -265,8 +265,10 @@ fn locators(port: u16) -> [(&'static str, String); 9] {
 #[tokio::test]
 async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
     // The test runs itself again, in a process that has the variables.
-    if let Ok(port) = std::env::var("STEERED_PORT") {
-        return steered(port.parse().unwrap()).await;
+    let port = |name: &str| std::env::var(name).map(|port| port.parse().unwrap());
+    if let (Ok(hostile), Ok(impostor)) = (port("STEERED_PORT"), port("STEERED_IMPOSTOR")) {
+        steered(hostile).await;
+        return postgresql_keeps_its_trust(impostor).await;
     }
     let authority = Authority::new("another authority");
     let leaf = authority.server();
@@ -277,6 +279,8 @@ async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
         let leaf = leaf.clone();
         async move { peer.encrypt(&leaf).await.map(Some) }
     });
+    let options = postgres::Options::tls(authority.server());
+    let impostor = postgres::Postgres::with(authority, &options);
     let proxy = Hostile::start(|peer| async { Ok(Some(peer)) });
     let of_proxy = format!("http://127.0.0.1:{}", proxy.port);
     let mut child = Command::new(std::env::current_exe().unwrap());
@@ -287,6 +291,7 @@ async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
     ]);
     child
         .env("STEERED_PORT", hostile.port.to_string())
+        .env("STEERED_IMPOSTOR", impostor.port.to_string())
         .env("SSL_CERT_FILE", &file)
         .env("SSL_CERT_DIR", folder.path());
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"]
@@ -299,6 +304,7 @@ async fn no_variable_of_the_process_adds_an_authority_or_a_proxy() {
     canary::assert_silent("its output", &said);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     assert!(proxy.heard().is_empty(), "a proxy was asked");
+    assert!(!impostor.log().contains(postgres::USER), "no user name was sent to it");
     for heard in hostile.heard() {
         assert!(
             heard.secret.is_empty() && canary::find(&heard.plain).is_none(),
@@ -325,15 +331,41 @@ async fn steered(port: u16) {
         let error = refused::<Steered>(&pairs, SOON).await;
         let problems = problems(&error);
         let expected = match field {
-            // The server does not speak the protocol, so TLS does not begin.
-            "ORDERS" | "LETTERS" | "STOCK" => {
-                &["protocol", "timed_out", "opportunistic_tls", "unverified_tls"][..]
-            }
+            // sqlx would obey the variable, so nothing is dialled.
+            "STOCK" => &["ambient_override"][..],
+            // The server does not speak PostgreSQL's protocol, so TLS does not begin.
+            "ORDERS" | "LETTERS" => &["protocol", "timed_out", "opportunistic_tls"],
             _ => &["unverified_tls"],
         };
         assert!(
             !problems.is_empty() && problems.iter().all(|problem| expected.contains(problem)),
             "{field}: {error}"
         );
+    }
+}
+
+/// Both services for PostgreSQL trust the resource's authority and no other, whatever another crate
+/// has switched on in sqlx: native-tls, and the roots of the system. This process has another
+/// authority in `SSL_CERT_FILE`.
+async fn postgresql_keeps_its_trust(impostor: u16) {
+    let server = tokio::task::spawn_blocking(postgres::Postgres::start).await.unwrap();
+    for field in ["ORDERS", "LETTERS"] {
+        let variables = |port: u16| {
+            let url =
+                format!("postgres://{}@localhost:{port}/{}", postgres::USER, postgres::DATABASE);
+            [
+                (format!("SHOP_{field}_URL"), url),
+                (format!("SHOP_{field}_PASSWORD"), PASSWORD.to_owned()),
+                (format!("SHOP_{field}_CA"), server.authority.pem()),
+            ]
+        };
+        let shop: Steered = attach(&variables(server.port)).await.unwrap();
+        if let Some(orders) = &shop.orders {
+            let one = sqlx::query("SELECT 1").execute(&*orders.client()).await;
+            assert_eq!(one.unwrap().rows_affected(), 1);
+        }
+        shop.detach().await;
+        let error = refused::<Steered>(&variables(impostor), SOON).await;
+        assert_eq!(problems(&error), ["unverified_tls"], "{field}: {error}");
     }
 }

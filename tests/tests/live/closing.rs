@@ -74,8 +74,9 @@ where
         assert!(!waiting.is_finished(), "it has to open a connection");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let begin = Instant::now();
     let detached = services.detach().await;
-    assert!(detached.is_clean(), "{detached}");
+    assert!(detached.is_clean() && begin.elapsed() < LIMIT, "{detached} {:?}", begin.elapsed());
     let accepted = relay.accepted();
     relay.set(Flow::Open);
     let ended = tokio::time::timeout(2 * LIMIT, waiting).await.expect("the call ends");

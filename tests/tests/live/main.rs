@@ -25,6 +25,7 @@ mod postgres_account;
 mod ready;
 mod redis;
 mod redis_account;
+mod relayed_postgres;
 mod s3;
 mod several_hosts;
 mod smtp;

@@ -103,14 +103,10 @@ async fn attaches_and_the_posture_is_true() {
         Some(format!("PostgreSQL {}", server.sql("SHOW server_version")).as_str())
     );
     assert_eq!(posture.account.as_deref(), Some(USER));
-    assert_eq!(posture.authentication.as_deref(), Some("SCRAM-SHA-256"));
+    assert_eq!(posture.authentication.as_deref(), Some("SCRAM-SHA-256-PLUS"));
     assert_eq!(posture.service, "PostgreSQL");
     assert_eq!(posture.endpoint, format!("postgres://localhost:{}/{DATABASE}", server.port));
-    assert_eq!(
-        tls.trust,
-        TrustPosture::PrivateCaAndPublicRoots,
-        "sqlx cannot be kept from the public ones"
-    );
+    assert_eq!(tls.trust, TrustPosture::PrivateCa);
     assert_eq!(tls.certificate.issuer, "CN=the tests' authority");
     assert_eq!(tls.certificate.key, "ECDSA P-256");
     assert!(
@@ -120,12 +116,11 @@ async fn attaches_and_the_posture_is_true() {
     );
     assert!(posture.taken_at >= before && posture.taken_at <= SystemTime::now());
     assert_eq!(rules(&posture.findings), [""; 0]);
-    // A limitation of the driver is in the posture, as a remark.
-    assert!(
-        posture.remarks.iter().any(|remark| remark.contains("public roots")),
-        "{:?}",
-        posture.remarks
-    );
+    // Nothing is to be remarked: the trust is exclusive, and the login is bound.
+    assert_eq!(posture.remarks, [""; 0]);
+    // Attaching opened one connection, and that one is in the pool.
+    assert_eq!(server.connections_of(USER), 1);
+    assert_eq!(server.log().matches(&format!("connection authorized: user={USER}")).count(), 1);
 
     // The client works.
     let orders = shop.orders.client();
@@ -276,49 +271,54 @@ fn in_an_environment(variables: &[(&str, String)]) -> (bool, String) {
     (output.status.success(), text)
 }
 
+/// Those that the driver would read by itself, and those of the roots that it would trust.
 #[test]
 fn no_variable_of_the_process_steers_the_driver() {
     let elsewhere = Hostile::start(|peer| async { Ok(Some(peer)) });
     let folder = Folder::new("steering");
     let passwords = folder.write("pgpass", &format!("*:*:*:*:{WRONG_PASSWORD}\n"));
+    let other = Authority::new("another authority");
+    let [authority, certificate, key] = [
+        ("other.pem", other.pem()),
+        ("other.crt", other.client("somebody").certificate),
+        ("other.key", other.client("somebody").key),
+    ]
+    .map(|(name, text)| folder.write(name, &text).display().to_string());
     let steering = [
         ("PGHOST", "127.0.0.1".to_owned()),
         ("PGHOSTADDR", "127.0.0.1".to_owned()),
         ("PGPORT", elsewhere.port.to_string()),
         ("PGUSER", ADMIN.to_owned()),
+        ("PGPASSWORD", WRONG_PASSWORD.to_owned()),
         ("PGDATABASE", "postgres".to_owned()),
+        ("PGOPTIONS", "-c search_path=evil".to_owned()),
         ("PGSSLMODE", "disable".to_owned()),
+        ("PGSSLROOTCERT", authority.clone()),
+        ("PGSSLCERT", certificate),
+        ("PGSSLKEY", key),
         ("PGAPPNAME", "somebody".to_owned()),
         ("PGPASSFILE", passwords.display().to_string()),
         ("HOME", folder.path().display().to_string()),
+        ("SSL_CERT_FILE", authority),
+        ("SSL_CERT_DIR", folder.path().display().to_string()),
     ];
-    let (works, text) = in_an_environment(&[&variables(&SERVER)[..], &steering].concat());
-    assert!(works, "{text}");
     let port = SERVER.port.to_string();
-    assert_eq!(
-        text.lines().collect::<Vec<_>>(),
-        [USER, DATABASE, &port, "backing-services", "\"$user\", public", "true"]
-    );
-    assert!(elsewhere.heard().is_empty());
-}
-
-#[test]
-fn a_variable_that_no_setter_overrides_is_refused() {
-    for (name, value) in [
-        ("PGOPTIONS", "-c search_path=evil"),
-        ("PGSSLROOTCERT", "/tmp/evil.pem"),
-        ("PGSSLCERT", "/tmp/evil.crt"),
-        ("PGSSLKEY", "/tmp/evil.key"),
-        ("PGPASSWORD", "evil"),
-        ("SSL_CERT_FILE", "/tmp/evil.pem"),
-        ("SSL_CERT_DIR", "/tmp/evil"),
-    ] {
-        let (works, text) =
-            in_an_environment(&[&variables(&SERVER)[..], &[(name, value.to_owned())]].concat());
-        assert!(
-            !works && text.contains("ambient_override") && text.contains(name),
-            "{name}: {text}"
-        );
-        assert!(!text.contains("evil"), "{text}");
+    let expected = [USER, DATABASE, &port, "backing-services", "\"$user\", public", "true"];
+    // Each alone, and all of them.
+    let all = steering.iter().map(std::slice::from_ref).chain([&steering[..]]);
+    for steering in all {
+        let (works, text) = in_an_environment(&[&variables(&SERVER)[..], steering].concat());
+        let names: Vec<_> = steering.iter().map(|(name, _)| name).collect();
+        assert!(works, "{names:?}: {text}");
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected, "{names:?}");
     }
+    assert!(elsewhere.heard().is_empty());
+    // A server of the other authority is refused, whatever the variables say.
+    let leaf = other.server();
+    let impostor = server::Postgres::with(other, &Options::tls(leaf));
+    let mut variables = variables(&SERVER);
+    variables[0].1 = impostor.locator();
+    let (works, text) = in_an_environment(&[&variables[..], &steering].concat());
+    assert!(!works && text.contains("unverified_tls"), "{text}");
+    assert!(!impostor.log().contains(USER), "no user name was sent to it");
 }

@@ -1,5 +1,6 @@
 //! Several hosts in a locator of PostgreSQL, with a primary and a standby.
 
+use std::ops::Deref as _;
 use std::time::Duration;
 
 use backing_services::{BackingServices, Postgres, Resource, TokioPostgres};
@@ -69,7 +70,7 @@ async fn make_standby(server: &postgres::Postgres) {
     );
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        if server.server.sql(DATABASE, "SELECT pg_is_in_recovery()").is_ok_and(|is| is == "t") {
+        if server.deref().sql(DATABASE, "SELECT pg_is_in_recovery()").is_ok_and(|is| is == "t") {
             return;
         }
     }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::postgresql;
 use crate::postgresql::Parameters;
 use crate::postgresql::hosts::log_in;
-use crate::postgresql::login::{self, Demand, Proof, SCRAM_PLUS, Session};
+use crate::postgresql::login::{self, Demand, Proof, SCRAM_PLUS};
 use crate::postgresql::messages::ServerMessages;
 
 /// The longest startup message of the driver, in bytes: PostgreSQL's own limit.
@@ -123,7 +123,8 @@ impl Protocol for PostgresProtocol {
             proof: session.proof.clone(),
             process: session.process(),
         });
-        let alias = Alias::new(&self.0, &session)?;
+        let key = SessionKey { key: session.key.clone(), host: session.target.clone() };
+        let alias = Alias::to(&self.0, key)?;
         let greeting = session.greeting(&alias.key);
         let driver = &mut *opening.driver;
         driver.write_all(&greeting).await.map_err(|_| Failure::closed())?;
@@ -253,12 +254,12 @@ struct Alias {
 }
 
 impl Alias {
-    fn new(state: &Arc<State>, session: &Session) -> Result<Self, Refusal> {
+    /// Another key, random, for the server's.
+    fn to(state: &Arc<State>, real: SessionKey) -> Result<Self, Refusal> {
         // Of 32 hexadecimal digits, eight bytes.
         let name = random_name::random_name()?;
         let number = u64::from_str_radix(&name[..16], 16).unwrap_or_default();
         let key = number.to_be_bytes().to_vec();
-        let real = SessionKey { key: session.key.clone(), host: session.target.clone() };
         state.keys.locked().insert(key.clone(), real);
         Ok(Self { key, state: Arc::clone(state) })
     }
@@ -294,4 +295,169 @@ async fn cancel(target: &Target, key: &[u8]) -> Result<(), Refusal> {
     };
     let _ = with_timeout(target.connect_timeout(), asking).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use backing_services_fuzz::target;
+
+    use super::*;
+    use crate::postgres::Postgres;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    pub(super) fn read(parameters: &[u8]) -> Option<Startup> {
+        read_parameters(parameters, |user| user == TOKEN.as_bytes())
+    }
+
+    fn written(parameters: &[(&str, &str)]) -> Vec<u8> {
+        let pairs = parameters.iter().map(|(name, value)| format!("{name}\0{value}\0"));
+        let mut body: Vec<u8> = pairs.collect::<String>().into_bytes();
+        body.push(0);
+        body
+    }
+
+    fn names(parameters: &Parameters) -> Vec<(&str, &str)> {
+        parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    #[test]
+    fn the_parameters_of_the_driver_are_sorted() {
+        let sent = written(&[
+            ("user", TOKEN),
+            ("database", "elsewhere"),
+            ("application_name", "shop"),
+            ("DateStyle", "ISO, MDY"),
+            ("client_encoding", "UTF8"),
+            ("TimeZone", "UTC"),
+            ("extra_float_digits", "2"),
+            ("options", "-c role=admin"),
+        ]);
+        let startup = read(&sent).unwrap();
+        assert_eq!(
+            names(&startup.known),
+            [
+                ("application_name", "shop"),
+                ("DateStyle", "ISO, MDY"),
+                ("client_encoding", "UTF8"),
+                ("TimeZone", "UTC"),
+            ]
+        );
+        assert_eq!(names(&startup.extra), [("extra_float_digits", "2")]);
+    }
+
+    #[test]
+    fn nothing_but_the_token_is_let_in() {
+        let longer = format!("{TOKEN}0");
+        for user in [
+            "",
+            "postgres",
+            "shopkeeper",
+            &TOKEN[..31],
+            &longer,
+            &TOKEN.to_uppercase(),
+            "00000000000000000000000000000000",
+        ] {
+            assert!(read(&written(&[("user", user)])).is_none(), "{user}");
+        }
+        assert!(read(&written(&[])).is_none());
+        assert!(read(&written(&[("database", TOKEN)])).is_none());
+        assert!(read(&written(&[("USER", TOKEN)])).is_none());
+        assert!(read(&written(&[("user", TOKEN), ("user", "postgres")])).is_none());
+        assert!(read(&written(&[("user", TOKEN)])).is_some());
+    }
+
+    #[test]
+    fn no_other_parameter_is_set() {
+        for name in [
+            "search_path", "role", "session_authorization", "statement_timeout", "replication",
+            "_pq_.command_tag", "password", "application_name ",
+        ] {
+            assert!(read(&written(&[("user", TOKEN), (name, "x")])).is_none(), "{name}");
+        }
+        let name = read(&written(&[("user", TOKEN), ("APPLICATION_NAME", "x")])).unwrap();
+        assert_eq!(names(&name.known), [("APPLICATION_NAME", "x")]);
+    }
+
+    #[test]
+    fn an_incomplete_startup_message_is_none() {
+        let sent = written(&[("user", TOKEN), ("application_name", "shop")]);
+        for cut in 0..sent.len() {
+            assert!(read(&sent[..cut]).is_none(), "{cut}");
+        }
+        assert!(read(b"user\0\xff\0\0").is_none());
+        let not_text = [&written(&[("user", TOKEN)])[..38], b"TimeZone\0\xff\0\0"].concat();
+        assert!(read(&not_text).is_none());
+    }
+
+    #[test]
+    fn a_startup_message_begins_with_its_code() {
+        for short in [&b""[..], b"\0\x03\0"] {
+            assert_eq!(split_code(short), None);
+        }
+        assert_eq!(split_code(b"\0\x03\0\0rest"), Some((login::PROTOCOL, &b"rest"[..])));
+        assert_eq!(split_code(b"\x04\xd2\x16\x2ekey"), Some((CANCEL, &b"key"[..])));
+    }
+
+    #[test]
+    fn a_key_is_known_as_long_as_its_session() {
+        let state = Arc::new(State::default());
+        let host = target::<Postgres>("postgres://me:narcissus-bulb-79@db.example/it").unwrap();
+        let alias = |real: &[u8]| {
+            Alias::to(&state, SessionKey { key: real.to_vec(), host: host.clone() }).unwrap()
+        };
+        let real = |alias: &[u8]| state.keys.real(alias).map(|real| real.key);
+        let (one, two) = (alias(b"\0\0\0\x01real"), alias(b"\0\0\0\x02real"));
+        assert_ne!(one.key, two.key);
+        assert_eq!(one.key.len(), 8);
+        assert_eq!(real(&one.key).as_deref(), Some(&b"\0\0\0\x01real"[..]));
+        for unknown in [&b"\0\0\0\x01real"[..], b"", &one.key[..7]] {
+            assert_eq!(real(unknown), None);
+        }
+        let gone = one.key.clone();
+        drop(one);
+        assert_eq!(real(&gone), None);
+        assert!(real(&two.key).is_some());
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use backing_services_fuzz::{Input, check};
+
+    use super::*;
+
+    const STARTUPS: &[&[u8]] = &[
+        b"\0\x03\0\0user\x000123456789abcdef0123456789abcdef\0database\0shop\0DateStyle\0ISO, MDY\0\
+          client_encoding\0UTF8\0TimeZone\0UTC\0extra_float_digits\x002\0application_name\0me\0\0",
+        b"\0\x03\0\0user\x000123456789abcdef0123456789abcdef\0options\0-c role=admin\0\0",
+        b"\0\x03\0\0user\0postgres\0search_path\0evil\0\0",
+        b"\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02",
+        b"\x04\xd2\x16\x2f",
+    ];
+
+    /// Any bytes are a startup message or not. If they are, they hold the token, and no parameter
+    /// but those that are known.
+    #[test]
+    fn any_startup_message_is_read_or_refused() {
+        check!(STARTUPS, |input: &Input| {
+            let Some((_, parameters)) = split_code(input.bytes()) else {
+                assert!(input.bytes().len() < 4);
+                return;
+            };
+            let Some(startup) = super::tests::read(parameters) else { return };
+            let text = String::from_utf8_lossy(parameters);
+            assert!(text.contains("user\x000123456789abcdef0123456789abcdef\0"), "{text}");
+            let own = [(&startup.known, &KNOWN[..]), (&startup.extra, &EXTRA[..])];
+            let mut length = 0;
+            for (parameters, known) in own {
+                for (name, value) in parameters {
+                    assert!(known.iter().any(|known| known.eq_ignore_ascii_case(name)), "{name}");
+                    assert!(!value.contains('\0'));
+                    length += name.len() + value.len() + 2;
+                }
+            }
+            assert!(length < parameters.len());
+        });
+    }
 }

@@ -11,7 +11,7 @@ use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::TlsPosture;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::service::{Refusal, Stream, Target, redact};
+use backing_services_runtime::service::{Refusal, Stream, Target};
 use backing_services_runtime::{Failure, Finding};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
 
 use super::binding;
+use super::messages::check_setting;
 use super::{AuthRequest, database, dial, server_error, unknown_authentication, user};
 
 /// Protocol 3.0.
@@ -392,8 +393,8 @@ impl Login<'_> {
         loop {
             let (kind, body) = self.next().await?;
             match kind {
-                b'S' if redact::is_in(&body) => return Err(Failure::protocol().into()),
                 b'S' => {
+                    check_setting(&body).map_err(|_| Failure::protocol())?;
                     if let Some(version) = body.strip_prefix(b"server_version\0") {
                         begun.release = release(version);
                     }
@@ -584,4 +585,264 @@ fn columns(body: &[u8]) -> Option<Vec<Option<Vec<u8>>>> {
         rest = &after[length..];
     }
     rest.is_empty().then_some(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use backing_services_fuzz::now;
+
+    use super::*;
+
+    type Read = io::Result<(u8, Vec<u8>)>;
+
+    /// Reads one message of what a server sent.
+    fn read_one(mut sent: &[u8], left: &mut usize) -> Read {
+        now(read(&mut sent, left))
+    }
+
+    fn refused(sent: &[u8]) -> io::ErrorKind {
+        read_one(sent, &mut LONGEST_LOGIN.clone()).unwrap_err().kind()
+    }
+
+    #[test]
+    fn a_message_of_the_login_is_bounded() {
+        let header = |length: u32| [&b"R"[..], &length.to_be_bytes()].concat();
+        for length in [0, 1, 3, 16 * 1024 + 5, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+            assert_eq!(refused(&header(length)), io::ErrorKind::InvalidData, "{length}");
+        }
+        for cut in 0..9 {
+            let sent = message(b'R', &[0; 4]);
+            assert_eq!(refused(&sent[..cut]), io::ErrorKind::UnexpectedEof, "{cut}");
+        }
+        let longest = message(b'S', &[b'x'; LONGEST_MESSAGE]);
+        let mut left = LONGEST_LOGIN;
+        let (kind, body) = read_one(&longest, &mut left).unwrap();
+        assert_eq!((kind, body.len()), (b'S', LONGEST_MESSAGE));
+        assert_eq!(left, LONGEST_LOGIN - longest.len(), "its header counts too");
+    }
+
+    #[test]
+    fn the_login_is_bounded_as_a_whole() {
+        for body in [0, 9, 1019, LONGEST_MESSAGE] {
+            let sent = message(b'N', &vec![b'x'; body]);
+            let (mut left, mut count) = (LONGEST_LOGIN, 0);
+            while read_one(&sent, &mut left).is_ok() {
+                count += 1;
+            }
+            assert_eq!(count, LONGEST_LOGIN / sent.len(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_columns_of_a_row_are_all_or_none() {
+        let row = |bytes: &[u8]| columns(bytes);
+        assert_eq!(row(b"\0\0"), Some(Vec::new()));
+        assert_eq!(
+            row(b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0"),
+            Some(vec![Some(b"ab".to_vec()), None, Some(Vec::new())])
+        );
+        for invalid in [
+            &b""[..],
+            b"\0",
+            b"\0\x01",
+            b"\0\x01\0\0\0",
+            b"\0\x01\0\0\0\x02a",
+            b"\0\x01\0\0\0\x02abc",
+            b"\0\x01\x7f\xff\xff\xffab",
+            b"\0\x02\0\0\0\x02ab",
+            b"\xff\xff\0\0\0\x02ab",
+        ] {
+            assert_eq!(row(invalid), None, "{invalid:?}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_an_error_is_its_field() {
+        for (body, code) in [
+            (&b"SFATAL\0VFATAL\0C28P01\0Mno\0\0"[..], "28P01"),
+            (b"C3D000\0", "3D000"),
+            (b"SFATAL\0MC28P01\0\0", ""),
+            (b"C\0C28P01\0\0", ""),
+            (b"", ""),
+            (b"C\xff\0\0", "\u{fffd}"),
+        ] {
+            assert_eq!(sqlstate(body), code, "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_release_is_the_first_number() {
+        for (version, number) in [
+            (&b"16.4 (Debian 16.4-1)\0"[..], Some(16)),
+            (b"18beta1\0", Some(18)),
+            (b"9.6\0", Some(9)),
+            (b"v16\0", None),
+            (b"", None),
+            (b"99999999999\0", None),
+        ] {
+            assert_eq!(release(version), number, "{}", version.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_startup_message_has_the_names_and_then_the_parameters() {
+        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let parameters = [own("application_name", "shop"), own("TimeZone", "")];
+        let body = b"\0\x03\0\0user\0me\0database\0it\0application_name\0shop\0TimeZone\0\0\0";
+        let length = u32::try_from(body.len() + 4).unwrap();
+        let expected = [&length.to_be_bytes()[..], body].concat();
+        assert_eq!(startup("me", "it", &parameters), expected);
+    }
+
+    const fn demand(least: Proven) -> Demand {
+        Demand { least, is_waived: false }
+    }
+
+    #[test]
+    fn each_demand_accepts_its_methods() {
+        use Proven::{Binding, Certificate, Scram};
+        let asks = |code: u32, rest: &[u8]| [&code.to_be_bytes()[..], rest].concat();
+        let (plus, scram) =
+            (&b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"[..], &b"SCRAM-SHA-256\0\0"[..]);
+        for (asked, met_by) in [
+            (asks(0, b""), &[Certificate][..]),
+            (asks(3, b""), &[]),
+            (asks(5, b"salt"), &[]),
+            (asks(10, scram), &[Scram]),
+            (asks(10, plus), &[Binding, Scram]),
+            (asks(10, b"SCRAM-SHA-256-PLUS-NOT\0\0"), &[]),
+            (asks(10, b"OAUTHBEARER\0\0"), &[]),
+            (asks(7, b""), &[]),
+        ] {
+            for least in [Binding, Scram, Certificate] {
+                let asked = AuthRequest::read(&asked).unwrap();
+                assert_eq!(demand(least).is_met(asked, true), met_by.contains(&least), "{asked:?}");
+                // A certificate that defines no binding binds nothing.
+                let is_met = least != Binding && met_by.contains(&least);
+                assert_eq!(demand(least).is_met(asked, false), is_met, "{asked:?}");
+            }
+        }
+        for invalid in [&b""[..], b"\0\0\0"] {
+            assert_eq!(AuthRequest::read(invalid), None);
+        }
+    }
+
+    #[test]
+    fn the_cost_of_a_proof_is_bounded_in_both_directions() {
+        let salt = |length: usize| format!("r=a,s={},i=4096", "A".repeat(length));
+        for (challenge, is_accepted, is_accepted_if_waived) in [
+            ("r=a,s=b,i=4096", true, true),
+            ("r=a,s=b,i=100000", true, true),
+            ("r=a,s=b,i=100001", false, false),
+            ("r=a,s=b,i=2147483647", false, false),
+            ("r=a,s=b,i=4294967295", false, false),
+            ("r=a,s=b,i=18446744073709551615", false, false),
+            ("r=a,s=b,i=99999999999999999999", false, false),
+            ("r=a,s=b,i=4095", false, true),
+            ("r=a,s=b,i=1", false, true),
+            ("r=a,s=b,i=0", false, true),
+            ("r=a,s=b,i=-1", false, false),
+            ("r=a,s=b,i=", false, false),
+            ("r=a,s=b,i=4096 ", false, false),
+            ("r=a,s=b", false, false),
+            ("", false, false),
+            (&salt(1368), true, true),
+            (&salt(1372), false, false),
+            (&salt(16_000), false, false),
+        ] {
+            let check = |is_waived| check_cost(challenge.as_bytes(), is_waived).is_ok();
+            assert_eq!(check(false), is_accepted, "{challenge}");
+            assert_eq!(check(true), is_accepted_if_waived, "{challenge}");
+        }
+        assert!(check_cost(b"r=a,s=b,i=\xff", false).is_err());
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use std::sync::LazyLock;
+
+    use backing_services_fuzz::{Input, check, now};
+
+    use super::*;
+
+    static LOGINS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let asks =
+            |code: u32, rest: &[u8]| message(b'R', &[&code.to_be_bytes()[..], rest].concat());
+        let login = [
+            asks(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
+            asks(11, b"r=abc,s=c2FsdA==,i=4096"),
+            asks(12, b"v=abc"),
+            asks(0, b""),
+            message(b'S', b"server_version\x0018.1\0"),
+            message(b'K', &[0; 8]),
+            message(b'N', b"SNOTICE\0Mno\0\0"),
+            message(b'Z', b"I"),
+        ];
+        vec![
+            login.concat(),
+            asks(3, b""),
+            asks(5, b"salt"),
+            asks(11, b"r=abc,s=c2FsdA==,m=x,i=100000"),
+            message(b'D', b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0"),
+            message(b'E', b"SFATAL\0VFATAL\0C28P01\0Mno\0\0"),
+            message(b'S', b"server_version\x0016.4 (Debian)\0"),
+        ]
+    });
+
+    /// The messages of a stream, and how it ended.
+    fn messages(mut stream: impl AsyncRead + Unpin) -> (Vec<(u8, Vec<u8>)>, io::ErrorKind) {
+        let (mut left, mut all) = (LONGEST_LOGIN, Vec::new());
+        loop {
+            match now(read(&mut stream, &mut left)) {
+                Ok(message) => all.push(message),
+                Err(error) => return (all, error.kind()),
+            }
+        }
+    }
+
+    /// Any bytes are a login's messages, or are refused, and do not depend on the pieces. What is
+    /// accepted is within the limits.
+    #[test]
+    fn any_login_is_read_or_refused() {
+        check!(&LOGINS, |input: &Input| {
+            let (all, end) = messages(input.whole_stream());
+            assert_eq!(messages(input.stream()), (all.clone(), end));
+            assert!(matches!(end, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof));
+            let written: Vec<u8> =
+                all.iter().flat_map(|(kind, body)| message(*kind, body)).collect();
+            assert!(input.bytes().starts_with(&written));
+            for (_, body) in &all {
+                assert!(body.len() <= LONGEST_MESSAGE);
+                fields(body);
+            }
+            fields(input.bytes());
+        });
+    }
+
+    /// Reads a body as each of those that matter.
+    fn fields(body: &[u8]) {
+        let _ = AuthRequest::read(body);
+        let _ = (sqlstate(body), release(body));
+        if let Some(columns) = columns(body) {
+            let mut row = u16::try_from(columns.len()).unwrap().to_be_bytes().to_vec();
+            for value in &columns {
+                let length = value.as_ref().map_or(-1, |value| value.len() as i32);
+                row.extend(length.to_be_bytes());
+                row.extend(value.iter().flatten());
+            }
+            // Each negative length is the same value.
+            assert_eq!(self::columns(&row), Some(columns));
+            assert_eq!(row.len(), body.len());
+        }
+        for is_waived in [false, true] {
+            if check_cost(body, is_waived).is_ok() {
+                let text = String::from_utf8_lossy(body);
+                let mut fields = text.split(',');
+                let number = fields.find_map(|field| field.strip_prefix("i=")).unwrap();
+                let number: u64 = number.parse().unwrap();
+                assert!(number <= 100_000 && (is_waived || number >= 4096), "{number}");
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use super::Peer;
 use crate::pki::Leaf;
 
 pub mod probe;
+pub mod scram;
 
 /// The request for TLS: the same 8 bytes from every client.
 pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -18,6 +19,9 @@ pub const CLEARTEXT: [u8; 9] = *b"R\0\0\0\x08\0\0\0\x03";
 
 /// `AuthenticationMD5Password`, with a salt.
 pub const MD5: [u8; 13] = *b"R\0\0\0\x0c\0\0\0\x05salt";
+
+/// `BackendKeyData`: the process of the probe's answer, and a secret.
+pub const KEY: [u8; 13] = *b"K\0\0\0\x0c\0\0\x12\x67\0\0\0\x01";
 
 /// `ReadyForQuery`.
 pub const READY: [u8; 6] = *b"Z\0\0\0\x05I";

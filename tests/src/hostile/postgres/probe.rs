@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{AUTHENTICATION_OK, READY, message, startup};
+use super::{AUTHENTICATION_OK, KEY, READY, message, startup};
 use crate::hostile::Peer;
 use crate::pki::Leaf;
 
@@ -175,8 +175,7 @@ pub async fn answering(
     answer: Arc<Vec<u8>>,
 ) -> io::Result<Option<Peer>> {
     let mut peer = startup(peer, &leaf).await?;
-    peer.write([&AUTHENTICATION_OK[..], &message(b'K', b"\0\0\0\x01\0\0\0\x01"), &READY].concat())
-        .await?;
+    peer.write([&AUTHENTICATION_OK[..], &KEY, &READY].concat()).await?;
     loop {
         let statement = peer.read().await?;
         match statement[0] {
