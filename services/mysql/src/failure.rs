@@ -11,10 +11,26 @@ pub(super) fn of_packet(packet: &[u8]) -> Failure {
     server_error(code.map_or(0, |code| u16::from_le_bytes(*code)))
 }
 
+/// The number of an error that the relay sends to the driver in the server's place. Those from 2000
+/// on are the numbers of client libraries, which no server sends (MySQL Client Error Reference).
+pub(super) fn number(refusal: &Refusal) -> u16 {
+    let Refusal::Failure(failure) = refusal else { return 2026 };
+    match failure.kind() {
+        FailureKind::Unreachable => 2003,
+        FailureKind::Unresolved => 2005,
+        FailureKind::TimedOut => 2013,
+        FailureKind::Protocol => 2027,
+        FailureKind::AuthenticationFailed => 1045,
+        _ => 1105,
+    }
+}
+
 /// The meaning of an error's number when attaching (MySQL and MariaDB error references). Nothing
 /// else in the error is used.
 pub(super) fn server_error(code: u16) -> Failure {
-    use FailureKind::{AuthenticationFailed, Protocol, TimedOut, Unavailable};
+    use FailureKind::{
+        AuthenticationFailed, Protocol, TimedOut, Unavailable, Unreachable, Unresolved,
+    };
     let new = Failure::new;
     match code {
         1045 | 1698 => new(
@@ -70,6 +86,23 @@ pub(super) fn server_error(code: u16) -> Failure {
             "the server says that the protocol was not kept",
             "check what answers on the port",
         ),
+        2003 => new(
+            Unreachable,
+            "the server cannot be connected to",
+            "check whether it runs; the log of this program has the reason",
+        ),
+        2005 => new(
+            Unresolved,
+            "its host's name has no address",
+            "check the name, and this machine's name servers",
+        ),
+        2013 => Failure::no_greeting(),
+        2026 => new(
+            Unavailable,
+            "the server violates a rule, so no connection was opened",
+            "the log of this program names the rule",
+        ),
+        2027 => Failure::protocol(),
         _ => {
             new(Unavailable, "the server refuses to serve this connection", "read the server's log")
         }
@@ -89,8 +122,7 @@ pub(super) fn unspoken() -> Refusal {
     Failure::new(
         FailureKind::AuthenticationFailed,
         "the server wants an authentication that this driver does not have",
-        "`ALTER USER …` to `caching_sha2_password`, or on MariaDB to `mysql_native_password`; so \
-         with the server's `default_authentication_plugin`",
+        "`ALTER USER …` to `caching_sha2_password`, or on MariaDB to `ed25519` or `parsec`",
     )
     .into()
 }
@@ -102,4 +134,19 @@ pub(super) fn old() -> Refusal {
         "upgrade the server; check what is between here and there",
     )
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_hands_the_kind_of_a_failure_on() {
+        for kind in FailureKind::ALL {
+            let refusal = Refusal::from(Failure::new(kind, "", ""));
+            assert_eq!(server_error(number(&refusal)).kind(), kind);
+        }
+        let finding = Refusal::from(Finding::new(&WEAK_AUTHENTICATION, ""));
+        assert!(server_error(number(&finding)).to_string().contains("violates a rule"));
+    }
 }

@@ -31,6 +31,7 @@ use self::greeting::{DEPRECATE_EOF, DriverLogin, Greeting, NONCE, SSL};
 use self::limits::MessageLimits;
 use self::login::{Login, Plugin};
 use self::packet::Packets;
+use crate::failure::number;
 
 /// The result of the pool's first login, which the posture reports.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Protocol for MySqlProtocol {
         let mut driver = Packets::new(&mut *opening.driver, 0);
         let login = ask_driver(&mut driver, &greeting).await?;
         if !opening.token.is(&login.user) {
-            return Err(Failure::protocol().into());
+            return Err(stranger().into());
         }
 
         if !target.is_plaintext() {
@@ -103,7 +104,7 @@ impl Protocol for MySqlProtocol {
 
     async fn refuse(&self, opening: &mut Opening<'_>, refusal: &Refusal) -> io::Result<()> {
         let text = refusal.to_string();
-        let head = [&[0xff], &UNKNOWN_ERROR.to_le_bytes()[..], b"#HY000"].concat();
+        let head = [&[0xff], &number(refusal).to_le_bytes()[..], b"#HY000"].concat();
         let packet = [&head, text.as_bytes()].concat();
         let length = packet.len().min(packet::LONGEST);
         let [a, b, c, _] = u32::try_from(length).unwrap_or_default().to_le_bytes();
@@ -114,9 +115,6 @@ impl Protocol for MySqlProtocol {
 
 /// `OK_Packet`, with the status `SERVER_STATUS_AUTOCOMMIT`.
 const OK: &[u8] = b"\0\0\0\x02\0\0\0";
-
-/// `ER_UNKNOWN_ERROR`, which [`server_error`](crate::failure::server_error) does not explain.
-const UNKNOWN_ERROR: u16 = 1105;
 
 /// Dials the server. Once the service has attached, a port that refuses connections is dialled
 /// again until the time is over: the server may be starting again. sqlx does so by itself only if
@@ -149,6 +147,14 @@ async fn ask_driver(
     SystemRandom::new().fill(&mut nonce).map_err(|_| Failure::protocol())?;
     driver.write(&greeting.for_driver(nonce)).await?;
     DriverLogin::read(&driver.read().await?, greeting.offered())
+}
+
+fn stranger() -> Failure {
+    Failure::new(
+        FailureKind::Protocol,
+        "a connection to the endpoint of this process's driver has not its name",
+        "connect by the resource's client",
+    )
 }
 
 /// Checks that the server has sent nothing between its greeting and TLS. Such bytes were sent in
