@@ -67,10 +67,10 @@
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes, and 1000 notices and changed settings, or 1 MiB of them, between two
-//! queries. A header that announces more ends the connection, before memory is allocated for it. SCRAM's iterations are
-//! 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature are checked. Errors and
-//! notices become printable on the way to the driver, and a password of ours in one is replaced.
-//! A server that never stops sending holds no thread.
+//! queries. A header that announces more ends the connection, before memory is allocated for it.
+//! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
+//! are checked. Errors and notices become printable on the way to the driver, and a password of
+//! ours in one is replaced. A server that never stops sending holds no thread.
 //!
 //! # How it reconnects
 //! The pool opens connections as it needs them. If an opening fails, the next one waits: at first
