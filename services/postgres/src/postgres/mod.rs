@@ -47,9 +47,9 @@
 //! one that fits `target_session_attrs`: `any`, `read-write`, `read-only`, `primary`, `standby` or
 //! `prefer-standby`, as in libpq (PostgreSQL documentation, 34.1.2). So the next connections follow
 //! a failover. Each host passes the address rules and the field's `hosts` alone, and its
-//! certificate has to be valid for its own name. A host that rejects the credentials ends the
-//! search. The posture's endpoint is the host of the first connection. `connect_timeout` is for
-//! each host.
+//! certificate has to be valid for its own name. A host that violates a rule is passed over, and its
+//! finding is a warning. A host that rejects the credentials ends the search. The posture's endpoint
+//! is the host of the first connection. `connect_timeout` is for each host.
 //!
 //! # Poolers
 //! A pooler that ends TLS is the server for this service: its certificate is verified, and it
@@ -75,7 +75,8 @@
 //! # How it reconnects
 //! The pool opens connections as it needs them. If an opening fails, the next one waits: at first
 //! 100 ms and at most 10 s, with jitter. When the server rejects the credentials, the pool does not
-//! try again until the resource is attached again or its credentials are renewed.
+//! try again until the resource is attached again or its credentials are renewed. With several hosts, it
+//! makes one attempt in 10 s: only one of the hosts may be wrong.
 //!
 //! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
 //! in with the new password.
@@ -139,7 +140,7 @@ impl Service for Postgres {
     }
 
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
-        let protocol = PostgresProtocol::default();
+        let protocol = PostgresProtocol::new();
         let relay = Relay::start(Self::NAME, protocol.clone(), target, SOCKET)?;
         let options = options(target, &relay);
         let pool = driver::pool_options(target, postgresql::max_connections(target))
@@ -172,7 +173,8 @@ impl Service for Postgres {
         posture.remarks.extend(unbound(first));
         posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
         posture.remarks.extend(pooling.remark());
-        let findings = first.proof.finding.clone().into_iter().chain(account.findings(target));
+        let proof = first.proof.finding.clone();
+        let findings = first.skipped.iter().cloned().chain(proof).chain(account.findings(target));
         Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
     }
 

@@ -6,6 +6,7 @@
 //! Protocol: PostgreSQL documentation, 54.2.1, 54.3 and 54.7; SCRAM: RFC 5802 and RFC 7677.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::TlsPosture;
@@ -99,6 +100,10 @@ pub(crate) struct Session {
     pub(crate) key: Vec<u8>,
     /// The major version of the server.
     pub(crate) release: Option<u32>,
+    /// The findings of the hosts that were passed over.
+    pub(crate) skipped: Vec<Finding>,
+    /// How many parameters of the session a pooler refused.
+    pub(crate) dropped: usize,
 }
 
 /// How the login was proved.
@@ -113,6 +118,24 @@ pub(crate) struct Proof {
 pub(crate) const SCRAM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 impl Session {
+    /// The findings of the hosts that were passed over, as warnings.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = Finding> {
+        self.skipped.iter().cloned().map(Finding::into_warning)
+    }
+
+    /// Logs the weakness of a connection that no one attaches with: of the hosts that were passed
+    /// over, and of the session itself. `was_bounded` is true until the first session without the
+    /// time limit.
+    pub(crate) fn log(&self, extras: &[(String, String)], was_bounded: &AtomicBool) {
+        let endpoint = self.target.locator();
+        for finding in &self.skipped {
+            tracing::warn!(%endpoint, "a host was passed over: {finding}");
+        }
+        if self.dropped == extras.len() && was_bounded.swap(false, Ordering::Relaxed) {
+            tracing::warn!(%endpoint, "{}", super::UNBOUNDED);
+        }
+    }
+
     /// What the server sends after the authentication, for the driver. The driver may know another
     /// key than the server's.
     pub(crate) fn greeting(&self, key: &[u8]) -> Vec<u8> {
@@ -151,7 +174,7 @@ impl Session {
 
 /// Dials the one host of a target and logs in. `parameters` are those of the session, but for user
 /// and database. If a pooler does not know one of `extras`, the connection is made again without
-/// any of them.
+/// the first of them, and then without the next one, too.
 ///
 /// # Errors
 /// [`Refusal`], in this crate's own words.
@@ -161,11 +184,14 @@ pub(crate) async fn log_in(
     parameters: &[(String, String)],
     extras: &[(String, String)],
 ) -> Result<Session, Refusal> {
-    match once(target, demand, &[parameters, extras].concat()).await {
-        Err(Rejection::Server(code)) if code == UNKNOWN_PARAMETER && !extras.is_empty() => {
-            once(target, demand, parameters).await.map_err(Refusal::from)
+    let mut dropped = 0;
+    loop {
+        match once(target, demand, &[parameters, &extras[dropped..]].concat()).await {
+            Err(Rejection::Server(code)) if code == UNKNOWN_PARAMETER && dropped < extras.len() => {
+                dropped += 1;
+            }
+            done => return Ok(Session { dropped, ..done? }),
         }
-        done => done.map_err(Refusal::from),
     }
 }
 
@@ -236,6 +262,8 @@ async fn once(
         parameters: begun.parameters,
         key: begun.key,
         release: begun.release,
+        skipped: Vec::new(),
+        dropped: 0,
     })
 }
 

@@ -84,6 +84,7 @@ use std::error::Error as _;
 use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -174,7 +175,7 @@ impl Service for TokioPostgres {
         attempt: Attempt,
     ) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let connections = Connections::new();
-        let opened = connections.open(|counted| open(target, counted)).await?;
+        let opened = connections.open(|counted| open(target, counted, None)).await?;
         let probed = with_timeout(attempt.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
         opened.settled.set();
@@ -189,8 +190,9 @@ impl Service for TokioPostgres {
         posture.remarks.extend(account.remark(target));
         posture.remarks.push(REMARK);
         posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
-        let findings = opened.proof.finding.into_iter().chain(account.findings(target));
-        let pool = pool(target, connections, opened.client)?;
+        let proof = opened.proof.finding;
+        let findings = opened.skipped.into_iter().chain(proof).chain(account.findings(target));
+        let pool = pool(target, connections, opened.client, account.is_bounded)?;
         // Move the first connection into the pool.
         drop(pool.get().await?);
         Ok(Attachment::new(pool, posture).with_findings(findings))
@@ -233,11 +235,13 @@ fn pool(
     target: &Target,
     connections: Connections,
     first: Connection,
+    is_bounded: bool,
 ) -> Result<TokioPostgresPool, Refusal> {
     let manager = Manager {
         attempts: ReconnectAttempts::new(TokioPostgres::NAME, target),
         connections,
         first: Mutex::new(Some(first)),
+        was_bounded: AtomicBool::new(is_bounded),
     };
     managed::Pool::builder(manager)
         .max_size(postgresql::max_connections(target) as usize)
@@ -262,6 +266,8 @@ pub(crate) struct Manager {
     connections: Connections,
     /// The connection that the resource was attached with, until the pool takes it.
     first: Mutex<Option<Connection>>,
+    /// True until a session has no time limit.
+    was_bounded: AtomicBool,
 }
 
 impl Manager {
@@ -274,7 +280,7 @@ impl Manager {
         target: &Target,
         counted: CountedConnection,
     ) -> Result<Connection, Refusal> {
-        let opened = open(target, counted).await?;
+        let opened = open(target, counted, Some(&self.was_bounded)).await?;
         opened.settled.set();
         Ok(opened.client)
     }
@@ -365,6 +371,8 @@ struct Opened {
     proof: Proof,
     /// The major version of the server.
     release: Option<u32>,
+    /// The findings of the hosts that were passed over.
+    skipped: Vec<Finding>,
     settled: Settled,
     refused: Refused,
 }
@@ -379,9 +387,18 @@ impl Opened {
 
 /// Opens one connection: dialled, verified, logged in, and driven by its own task for as long as
 /// its client lives.
-async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Refusal> {
+/// `was_bounded` is that of the pool: the session's weakness is logged if there is one.
+async fn open(
+    target: &Target,
+    counted: CountedConnection,
+    was_bounded: Option<&AtomicBool>,
+) -> Result<Opened, Refusal> {
     let (parameters, bound) = postgresql::session(target);
     let session = log_in(target, |host| Demand::of(host, true), &parameters, &bound).await?;
+    if let Some(was_bounded) = was_bounded {
+        session.log(&bound, was_bounded);
+    }
+    let skipped = session.warnings().collect();
     let (greeting, settled) = (session.greeting(&session.key), Settled::new());
     let check = ServerMessages::new(postgresql::max_message(target), settled.clone());
     let refused = check.refused();
@@ -399,6 +416,7 @@ async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Ref
         tls: session.tls,
         proof: session.proof,
         release: session.release,
+        skipped,
         settled,
         refused,
     })
@@ -479,6 +497,8 @@ fn refusal(error: &Error) -> Refusal {
 mod fuzz {
     use backing_services_fuzz::{check, is_same_host, target};
     use tokio_postgres::config::Host;
+
+    use secrecy::ExposeSecret as _;
 
     use super::*;
 
