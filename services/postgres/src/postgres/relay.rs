@@ -8,13 +8,13 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use backing_services_runtime::{Failure, Finding};
 use backing_services_runtime::posture::TlsPosture;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::metered::{Checked, FrameCheck, Metered};
 use backing_services_runtime::service::relay::{DriverStream, Opening, Protocol};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Refusal, Stream, Target, random_name};
+use backing_services_runtime::{Failure, Finding};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::postgresql;
@@ -117,9 +117,7 @@ impl Protocol for PostgresProtocol {
                     "database" => value == postgresql::database(opening.target).as_bytes(),
                     _ => self.0.options.as_deref().is_some_and(|own| own.as_bytes() == value),
                 };
-                read_parameters(parameters, is_own)
-                    .map(Some)
-                    .ok_or_else(|| stranger().into())
+                read_parameters(parameters, is_own).map(Some).ok_or_else(|| stranger().into())
             }
             Some((CANCEL, key)) => {
                 if let Some(real) = self.0.keys.real(key) {
@@ -316,6 +314,10 @@ pub(super) struct Relayed {
 impl FrameCheck for Relayed {
     fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
         self.messages.check(bytes)
+    }
+
+    fn written(&mut self, bytes: &[u8]) {
+        self.messages.written(bytes);
     }
 }
 

@@ -97,8 +97,7 @@ pub(crate) async fn log_in(
             Ok((_, false)) => {}
             Err(refusal) => {
                 let ends = ends_the_search(&refusal);
-                let refusal =
-                    if has_several { refusal.at_host(host.locator()) } else { refusal };
+                let refusal = if has_several { refusal.at_host(host.locator()) } else { refusal };
                 if ends {
                     return Err(refusal);
                 }
