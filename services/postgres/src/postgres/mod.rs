@@ -55,7 +55,8 @@
 //! cannot bind the login to TLS, which is a remark. `statement_timeout` and `extra_float_digits`
 //! are sent in the startup message, and never as a `SET`: in transaction mode, that would stay on a
 //! session that other clients get. If the pooler refuses them (08P01), the connection is made again
-//! without them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET statement_timeout`.
+//! without them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET
+//! statement_timeout` gives one.
 //!
 //! A pooler gives its clients keys that are not the server's, which shows that there is one. Then
 //! attaching compares two connections. If each transaction gets another session of the server, that
@@ -124,10 +125,8 @@ impl Service for Postgres {
     const PATH: Option<&'static str> = Some("the database's name");
     const SEVERAL_HOSTS: bool = true;
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] = parameters![
-        Parameter::choice("channel_binding", &["prefer", "require"]),
-        Parameter::choice("prepared_statements", &["on", "off"]),
-    ];
+    const PARAMETERS: &'static [Parameter] =
+        parameters![Parameter::choice("channel_binding", &["prefer", "require"]),];
     const LOGIN: Login = Login::UserAndPassword;
 
     fn check(target: &Target) -> Vec<Finding> {

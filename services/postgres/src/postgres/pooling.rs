@@ -13,8 +13,8 @@ use backing_services_runtime::service::time::with_timeout;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-/// The time for each step. A pooler with one server process keeps the second connection waiting.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time for all steps.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The result of the observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +55,15 @@ pub(super) async fn observe(
     options: &PgConnectOptions,
     limit: Duration,
 ) -> Pooling {
-    match with_timeout(limit.min(3 * PATIENCE), compare(first, options)).await {
+    match with_timeout(limit.min(PATIENCE), compare(first, options)).await {
         Ok(Ok(pooling)) => pooling,
         _ => Pooling::Unknown,
     }
 }
 
-/// Runs a prepared statement on the first connection, occupies a process by a transaction of the
-/// second one, and runs the prepared statement again.
+/// Runs a prepared statement on the first connection, and occupies a process by a transaction of
+/// the second one. If it is the first one's process, the second one prepares a statement of the
+/// same name there. If not, the first one runs its statement again.
 async fn compare(
     first: &mut PgConnection,
     options: &PgConnectOptions,
@@ -71,24 +72,26 @@ async fn compare(
     let mut second = options.connect().await?;
     let mut transaction = second.begin().await?;
     // Not prepared: its name would be the other connection's on the same process.
-    let other = sqlx::raw_sql(PROCESS).fetch_one(&mut *transaction).await?.try_get(0)?;
-    let again = with_timeout(PATIENCE, process(first)).await;
-    transaction.rollback().await?;
+    let other: i32 = sqlx::raw_sql(PROCESS).fetch_one(&mut *transaction).await?.try_get(0)?;
+    let is_shared = other == before;
+    let again = if is_shared { process(&mut transaction).await } else { process(first).await };
+    drop(transaction);
     let _ = second.close().await;
     Ok(match again {
-        Ok(Ok(after)) if other != before && after == before => Pooling::Session,
-        Ok(Ok(_)) => Pooling::Transaction,
-        // `invalid_sql_statement_name`, or one of another client with its name.
-        Ok(Err(sqlx::Error::Database(error)))
-            if matches!(error.code().as_deref(), Some("26000" | "42P05" | "08P01")) =>
+        Ok(after) if !is_shared && after == before => Pooling::Session,
+        Ok(_) => Pooling::Transaction,
+        Err(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| FORGOTTEN.contains(&code.as_ref())) =>
         {
             Pooling::Forgetful
         }
-        // One process for both: the first waits for the second's transaction.
-        Err(_) if other == before => Pooling::Transaction,
-        _ => Pooling::Unknown,
+        Err(_) => Pooling::Unknown,
     })
 }
+
+/// `invalid_sql_statement_name` and `duplicate_prepared_statement`: the session has not this
+/// connection's statement, but another one's.
+const FORGOTTEN: [&str; 2] = ["26000", "42P05"];
 
 const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()";
 
