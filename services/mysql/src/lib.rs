@@ -230,6 +230,8 @@ impl Service for MySql {
         // The probe determines the statement, which depends on the product.
         let bound = Arc::new(OnceLock::new());
         let pool = pool(target, options(&relay), Arc::clone(&bound));
+        let closing = pool.clone();
+        let relay = relay.closing(move || drop(closing.close()));
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
         let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
         let mut connection = acquired.map_err(explain)?;

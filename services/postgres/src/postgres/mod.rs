@@ -143,6 +143,8 @@ impl Service for Postgres {
         let options = options(target, &relay);
         let pool = driver::pool_options(target, postgresql::max_connections(target))
             .connect_lazy_with(options.clone());
+        let closing = pool.clone();
+        let relay = relay.closing(move || drop(closing.close()));
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
         let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
         let mut connection = acquired.map_err(explain)?;

@@ -93,7 +93,7 @@ impl Protocol for PostgresProtocol {
             Some((login::PROTOCOL, parameters)) => {
                 read_parameters(parameters, |user| opening.token.is(user))
                     .map(Some)
-                    .ok_or_else(|| stranger().into())
+                    .ok_or_else(|| opening.refuse_stranger())
             }
             Some((CANCEL, key)) => {
                 if let Some(real) = self.0.keys.real(key) {
@@ -164,14 +164,6 @@ fn sqlstate(refusal: &Refusal, is_settled: bool) -> &'static str {
         },
         Refusal::Finding(_) => "08004",
     }
-}
-
-fn stranger() -> Failure {
-    Failure::new(
-        FailureKind::AuthenticationFailed,
-        "a connection to the endpoint of this process's driver has not its name and parameters",
-        "connect by the resource's client",
-    )
 }
 
 /// Reads a startup message: a length that counts itself, and the rest.
