@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use backing_services_runtime::posture::TrustPosture;
-use backing_services_runtime::{AttachError, BackingServices as _, Resource, Service};
+use backing_services_runtime::{AttachError, BackingServices as _, Resource};
 use tokio::time::Instant;
 
 use crate::authority::{NAMES, SUBJECT};

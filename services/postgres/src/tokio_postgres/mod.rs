@@ -54,11 +54,11 @@
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes, and 1000 notices and changed settings, or 1 MiB of them, between two
-//! queries. A header that announces more ends the connection, before memory is allocated for it. SCRAM's iterations are
-//! 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature are checked. Notices
-//! and notifications are dropped, so that no text of the server is logged. An error may have
-//! 256 KiB. It becomes printable on the way to the driver, and a password of ours in it, in any
-//! encoding, is replaced.
+//! queries. A header that announces more ends the connection, before memory is allocated for it.
+//! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
+//! are checked. Notices and notifications are dropped, so that no text of the server is logged. An
+//! error may have 256 KiB. It becomes printable on the way to the driver, and a password of ours in
+//! it, in any encoding, is replaced.
 //!
 //! # How it reconnects
 //! A connection that broke, does not answer within 5 s, or is 30 minutes old is not handed out
