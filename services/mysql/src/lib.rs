@@ -232,7 +232,7 @@ impl Service for MySql {
         let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
         let mut connection = acquired.map_err(explain)?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target);
-        let account = with_timeout(attempt.time_left(), probing).await??;
+        let account = with_timeout(attempt.time_left(), probing).await?.map_err(explain)?;
         // A connection that activated roles has other privileges than a new one: it is not reused.
         if !account.took_roles {
             connection.keep();
@@ -561,7 +561,8 @@ mod fuzz {
         "mysql://a:amaryllis-bulb-83@167837955/?ssl-mode=REQUIRED",
     ];
 
-    /// If we accept a locator, the driver would read it with the same host, port, user and database.
+    /// If we accept a locator, the driver would read it with the same host, port, user and
+    /// database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

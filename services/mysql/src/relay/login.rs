@@ -616,7 +616,8 @@ mod fuzz {
     const ANSWERS: &[&[u8]] = &[
         b"\x02\0\0\x03\x01\x03\x07\0\0\x04\0\0\0\x02\0\0\0",
         b"\x02\0\0\x03\x01\x04\x07\0\0\x05\0\0\0\x02\0\0\0",
-        b"\x2c\0\0\x03\xfemysql_native_password\0abcdefghijklmnopqrst\0\x07\0\0\x05\0\0\0\x02\0\0\0",
+        b"\x2c\0\0\x03\xfemysql_native_password\0abcdefghijklmnopqrst\0\
+            \x07\0\0\x05\0\0\0\x02\0\0\0",
         b"\x2c\0\0\x03\xfecaching_sha2_password\0abcdefghijklmnopqrst\0\x02\0\0\x05\x01\x03",
         b"\x30\0\0\x03\xfeclient_ed25519\0abcdefghijklmnopqrstuvwxyzabcdef\
             \x07\0\0\x05\0\0\0\x02\0\0\0",
