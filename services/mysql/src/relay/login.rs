@@ -563,6 +563,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_server_switches_the_plugin_once() {
+        let sha2 = [b"\xfecaching_sha2_password\0", NONCE_20, b"\0"].concat();
+        let (plugin, _) = scripted(MARIADB_10, None, &[&sha2, b"\x01\x03", OK]);
+        assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
+        for greeting in [MYSQL_8, MARIADB_10] {
+            let switches = [&sha2, &sha2, b"\x01\x03".as_slice(), OK];
+            let refusal = scripted(greeting, None, &switches).0.unwrap_err();
+            assert!(refusal.to_string().contains("more than once"), "{refusal}");
+        }
+    }
+
+    #[test]
     fn no_later_connection_proves_less_than_the_first() {
         let nonce = [7; 32];
         let native = [b"\xfemysql_native_password\0", NONCE_20, b"\0"].concat();
