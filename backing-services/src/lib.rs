@@ -35,7 +35,7 @@
 //! // Or `Services::attach()`, which reads the environment of the process.
 //! let services = Services::attach_from(&environment).await?;
 //!
-//! sqlx::query("SELECT 1").execute(&*services.orders.client()).await?;
+//! sqlx::query("SELECT 1").execute(&services.orders.client()).await?;
 //! assert_eq!(services.port, 8080);
 //! services.detach().await;
 //! # std::fs::remove_dir_all(&folder)?;

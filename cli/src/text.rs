@@ -274,9 +274,6 @@ pub(super) const fn trust(trust: TrustPosture) -> &'static str {
     match trust {
         TrustPosture::PublicRoots => "by the public authorities",
         TrustPosture::PrivateCa => "by its private authority alone",
-        TrustPosture::PrivateCaAndPublicRoots => {
-            "by its private authority; the driver trusts the public ones too"
-        }
         TrustPosture::PinnedKey => "for its key, which is pinned",
         _ => "by other means",
     }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::DevError;
 
 /// A program, and its package in Debian, Homebrew and Fedora.
-const PACKAGES: [(&str, [&str; 3]); 19] = [
+const PACKAGES: [(&str, [&str; 3]); 20] = [
     ("initdb", ["postgresql", "postgresql@18", "postgresql-server"]),
     ("pg_isready", ["postgresql", "postgresql@18", "postgresql"]),
     ("postgres", ["postgresql", "postgresql@18", "postgresql-server"]),
     ("psql", ["postgresql", "postgresql@18", "postgresql"]),
+    ("pgbouncer", ["pgbouncer", "pgbouncer", "pgbouncer"]),
     ("mariadb", ["mariadb-server", "mariadb", "mariadb-server"]),
     ("mariadb-admin", ["mariadb-server", "mariadb", "mariadb-server"]),
     ("mariadb-dump", ["mariadb-server", "mariadb", "mariadb-server"]),

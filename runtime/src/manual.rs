@@ -102,7 +102,7 @@ pub mod defaults {}
 /// - `_CA`: the private authority's certificates, in PEM. They alone are trusted. Only a
 ///   certificate with `CA:TRUE`, and with `keyCertSign` if it has a key usage, is an authority. Any
 ///   other one is trusted if the server presents that very certificate, with valid dates, purpose
-///   and name; PostgreSQL and MySQL on sqlx refuse it.
+///   and name.
 /// - `_CLIENT_CERT`, `_CLIENT_KEY`: the client's certificate, followed by its chain, and its key,
 ///   in PEM. It is a login if the server requests and receives it on that connection. Without a
 ///   password beside it, a connection on which it is not sent is refused.

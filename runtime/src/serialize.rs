@@ -83,7 +83,6 @@ serialize! {
         "trust": match tls.trust {
             TrustPosture::PublicRoots => "public_roots",
             TrustPosture::PrivateCa => "private_ca",
-            TrustPosture::PrivateCaAndPublicRoots => "private_ca_and_public_roots",
             TrustPosture::PinnedKey => "pinned_key",
         },
         "certificate": tls.certificate,

@@ -21,6 +21,7 @@ pub mod hostile;
 pub mod https;
 pub mod mariadb;
 pub mod nats;
+pub mod pgbouncer;
 pub mod port;
 pub mod postgres;
 pub mod process;

@@ -262,7 +262,6 @@ fn protection(posture: &Posture) -> String {
             let by = match tls.trust {
                 TrustPosture::PublicRoots => "the public authorities",
                 TrustPosture::PrivateCa => "its private authority",
-                TrustPosture::PrivateCaAndPublicRoots => "its private authority, or a public one",
                 TrustPosture::PinnedKey => "its pinned key",
                 _ => "other means",
             };

@@ -74,15 +74,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn work(services: &Services) -> Result<(), sqlx::Error> {
     let orders = services.orders.client();
     sqlx::query("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT NOT NULL)")
-        .execute(&*orders)
+        .execute(&orders)
         .await?;
     for item in ["lamp", "chair", "table"] {
-        sqlx::query("INSERT INTO orders (item) VALUES (?)").bind(item).execute(&*orders).await?;
+        sqlx::query("INSERT INTO orders (item) VALUES (?)").bind(item).execute(&orders).await?;
     }
     let page: Vec<(i64, String)> =
         sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT ?")
             .bind(services.page_size)
-            .fetch_all(&*orders)
+            .fetch_all(&orders)
             .await?;
     for (id, item) in page {
         println!("order {id}: {item}");

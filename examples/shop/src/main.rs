@@ -60,7 +60,7 @@ async fn order(
 ) -> Result<Json<Order>, Failed> {
     let row: (i64,) = sqlx::query_as("INSERT INTO orders (item) VALUES ($1) RETURNING id")
         .bind(&item)
-        .fetch_one(&*services.orders.client())
+        .fetch_one(&services.orders.client())
         .await?;
     Ok(Json(Order { id: row.0, item }))
 }
@@ -68,7 +68,7 @@ async fn order(
 async fn orders(State(services): State<Arc<Services>>) -> Result<Json<Vec<Order>>, Failed> {
     let rows: Vec<(i64, String)> =
         sqlx::query_as("SELECT id, item FROM orders ORDER BY id LIMIT 100")
-            .fetch_all(&*services.orders.client())
+            .fetch_all(&services.orders.client())
             .await?;
     Ok(Json(rows.into_iter().map(|(id, item)| Order { id, item }).collect()))
 }

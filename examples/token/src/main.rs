@@ -87,7 +87,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while tokio::time::timeout(Duration::from_secs(1), &mut interrupted).await.is_err() {
         let (backend, orders): (i32, i64) =
             sqlx::query_as("SELECT pg_backend_pid(), count(*) FROM orders")
-                .fetch_one(&*services.orders.client())
+                .fetch_one(&services.orders.client())
                 .await?;
         println!("{orders} orders, by connection {backend}");
     }

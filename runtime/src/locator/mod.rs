@@ -747,7 +747,7 @@ impl Parser<'_> {
         // would accept another one behind an address.
         let absolute = text.strip_suffix('.').unwrap_or(text);
         match url::Host::parse(absolute) {
-            // `url` reads `0x` as 0, as browsers do. The resolver of this machine has no such number.
+            // `url` reads `0x` as 0, as browsers do. This machine's resolver has no such number.
             Ok(url::Host::Ipv4(_))
                 if absolute.ends_with('.')
                     || absolute.split('.').any(|part| part.eq_ignore_ascii_case("0x")) =>

@@ -133,15 +133,11 @@ pub enum ClientCertificatePosture {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustPosture {
-    /// The Mozilla roots that are bundled with this build. A driver with roots of its own uses the
-    /// ones of its own build; a remark says so.
+    /// The Mozilla roots that are bundled with this build.
     PublicRoots,
     /// The contents of the resource's `_CA` variable and nothing else: its authorities, and its
     /// certificates that are not authorities, each for the one server that presents it.
     PrivateCa,
-    /// The authorities in the resource's `_CA` variable and the public roots: the driver cannot be
-    /// kept from trusting those. The first connection, made by this crate, trusted `_CA` alone.
-    PrivateCaAndPublicRoots,
     /// No authority: the server's key is the one in the resource's `_PIN` variable. The
     /// certificate's name and dates are not checked.
     PinnedKey,

@@ -128,11 +128,6 @@ pub trait Service: Sized + Send + Sync + 'static {
     /// [`Service::connect`].
     const PRIVILEGES: &'static [Grantable] = &[];
 
-    /// True if the driver lets this crate's verifier decide which certificates to trust. Then
-    /// `_PIN` can name the server's key, and `_CA` can contain a certificate that is not an
-    /// authority. If false, both are refused.
-    const SUPPORTS_PINNING: bool = true;
-
     /// The default endpoint of a service whose locator names an object, such as a bucket, instead
     /// of a host. The `_ENDPOINT` variable overrides it. Return `None` if it cannot be derived from
     /// the locator. [`Target::endpoint`] returns the result.

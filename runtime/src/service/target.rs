@@ -72,8 +72,6 @@ impl Attempt {
 /// The trust anchors and the client's own certificate, in PEM.
 #[derive(Clone, Default)]
 pub(crate) struct Trust {
-    /// The one private authority; `None` for the public roots.
-    pub(crate) ca: Option<SecretString>,
     pub(crate) client_cert: Option<SecretString>,
     pub(crate) client_key: Option<Guarded>,
     /// The one TLS configuration, with this trust.
@@ -137,17 +135,6 @@ impl Target {
     #[must_use]
     pub fn is_plaintext(&self) -> bool {
         self.locator.transport() == Transport::Plaintext
-    }
-
-    /// The private authority's certificates, in PEM, for a driver that accepts no TLS
-    /// configuration. If there are any, the driver must trust nothing else.
-    ///
-    /// A service that uses this sets `Service::SUPPORTS_PINNING` to `false`. Then each certificate
-    /// is an authority. None is a server's own certificate, which such a driver would treat as an
-    /// authority.
-    #[must_use]
-    pub const fn private_ca(&self) -> Option<&SecretString> {
-        self.trust.ca.as_ref()
     }
 
     /// The client's certificate and its key, in PEM, for a driver that accepts no TLS

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
@@ -106,68 +106,12 @@ impl fmt::Debug for Environment {
 /// Returns true if a variable is set that changes a driver's behaviour unseen by the locator.
 /// Drivers read the process's environment, whatever the source is.
 pub(crate) fn is_set(variable: &str) -> bool {
-    let Some(value) = std::env::var_os(variable) else { return false };
-    // An empty `SSL_CERT_FILE` names no authority, and Kubernetes can only empty a variable that an
-    // image sets.
-    let names_roots = variable.starts_with("SSL_CERT_");
-    !(names_roots && (value.is_empty() || is_a_store_of_the_system(&value)))
-}
-
-/// The folders in which systems keep their roots, as the crate `openssl-probe` lists them; those
-/// alone that root owns everywhere.
-const STORES: [&str; 9] = [
-    "/etc/ssl",
-    "/etc/pki/tls",
-    "/etc/pki/ca-trust/extracted/pem",
-    "/etc/openssl",
-    "/etc/certs",
-    "/usr/lib/ssl",
-    "/usr/share/ssl",
-    "/usr/ssl",
-    "/var/ssl",
-];
-
-/// The names of the roots in such a folder: files, and the folder of files.
-const ROOTS: [&str; 10] = [
-    "cert.pem", "certs.pem", "ca-bundle.pem", "cacert.pem", "ca-certificates.crt",
-    "certs/ca-certificates.crt", "certs/ca-root-nss.crt", "certs/ca-bundle.crt",
-    "tls-ca-bundle.pem", "certs",
-];
-
-/// Returns true if a value names the system's own roots, which a driver reads without it too.
-/// cargo sets both variables to them, for each program that it runs
-/// (<https://github.com/rust-lang/cargo/issues/3676>).
-fn is_a_store_of_the_system(value: &OsStr) -> bool {
-    let Some(value) = value.to_str() else { return false };
-    STORES.iter().any(|store| {
-        let name = value.strip_prefix(store).and_then(|rest| rest.strip_prefix('/'));
-        name.is_some_and(|name| ROOTS.contains(&name))
-    })
+    std::env::var_os(variable).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_roots_of_the_system_steer_no_driver() {
-        for value in [
-            "/usr/lib/ssl/cert.pem",
-            "/usr/lib/ssl/certs",
-            "/etc/ssl/certs/ca-certificates.crt",
-            "/etc/pki/tls/certs/ca-bundle.crt",
-            "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-        ] {
-            assert!(is_a_store_of_the_system(OsStr::new(value)), "{value}");
-        }
-        for value in [
-            "/tmp/evil.pem", "/etc/ssl", "/etc/ssl/", "/etc/ssl/../../tmp/cert.pem",
-            "/etc/ssl/certs/evil.pem", "/etc/ssl/certs/../cert.pem", "/etc/ssl/certs:/tmp/evil",
-            "etc/ssl/cert.pem", "/home/a/etc/ssl/cert.pem", "/etc/sslcert.pem",
-        ] {
-            assert!(!is_a_store_of_the_system(OsStr::new(value)), "{value}");
-        }
-    }
 
     fn value_of(environment: &Environment, name: &str) -> Result<Option<String>, Unreadable> {
         let value = environment.get(name)?;

@@ -1,13 +1,13 @@
 //! The account that the server reports, its privileges, and the findings about them.
 
-use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS, WEAK_AUTHENTICATION};
+use backing_services_rules::rule::{SUPERUSER_ACCOUNT, UNVERIFIED_TLS};
 use backing_services_runtime::Finding;
 use backing_services_runtime::needs::Difference;
 use backing_services_runtime::posture::{MOST_PRIVILEGES, printable};
 use backing_services_runtime::service::Target;
 
 use crate::grants::{ALL, Granted, Grants, Naming, PUBLIC, Product};
-use crate::preflight::Plugin;
+use crate::relay::login::Plugin;
 use crate::vocabulary::Want;
 
 /// The limit of an administrator's privileges that a finding names: `root` has some seventy.
@@ -79,23 +79,7 @@ impl Account {
         plugin: Plugin,
         tls: Option<&str>,
     ) -> Vec<Finding> {
-        let mut findings: Vec<_> = plugin.weakness().into_iter().collect();
-        if plugin == Plugin::Native {
-            let finding = Finding::new(
-                &WEAK_AUTHENTICATION,
-                "the account proves its password by SHA-1 (`mysql_native_password`)",
-            );
-            findings.push(if self.product.is_mariadb {
-                finding
-                    .with_help(
-                        "MariaDB has nothing better that this driver speaks: let the password be \
-                         a generated one, or `REQUIRE X509`",
-                    )
-                    .into_warning()
-            } else {
-                finding.with_help("`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`")
-            });
-        }
+        let mut findings: Vec<_> = plugin.weakness(self.product.is_mariadb).into_iter().collect();
         // Our end of the connection is verified TLS. If the other end differs, a proxy terminates
         // TLS, and its operator protects the rest of the path.
         let other_end = match tls {

@@ -9,110 +9,102 @@
 //! | `connect_timeout` | seconds until connecting fails, 1 to 300 | 10 |
 //! | `statement_timeout` | milliseconds, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
+//! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 824 | 67 108 864 |
 //!
 //! The server enforces `statement_timeout`: by `max_statement_time` on MariaDB, and by
 //! `max_execution_time` on MySQL, which bounds only `SELECT`. The default is longer than a request
-//! should take.
+//! should take. A message is a row, for example; it may take several packets. The default of
+//! `max_message` is MySQL's own `max_allowed_packet`, and its maximum is the maximum of that.
 //!
 //! `ssl-mode`, `sslmode`, `ssl`, `tls`, `require_ssl`, `verify_ca` and `verify_identity` are
 //! accepted if they ask for TLS, and have no effect: verification is always full.
 //!
-//! # How it is attached
-//! 1. **A preflight connection** on our own TLS. The server speaks first. If its greeting offers no
-//!    TLS, the attempt ends and nothing was sent. The protocol's request for TLS contains no user
-//!    name. The handshake trusts only the resource's `_CA`, or the public roots. Within TLS, the
-//!    user is named together with an authentication plugin that no account has, so the server
-//!    answers with the account's plugin. No password, and no proof of one, is sent. The connection
-//!    is closed. A client certificate replaces a missing password only if the server requested and
-//!    received it in that handshake; otherwise no user name is sent. The creator of the account has
-//!    to demand the certificate (`REQUIRE X509`): the server does not report whether it does.
-//! 2. **The pool.** Its options are set by setters, with `VERIFY_IDENTITY`. Its first connection is
-//!    opened.
-//! 3. **The probe**, in two round trips. The first fixes the settings that could change the meaning
-//!    of its statements, and reads the account, `Ssl_cipher` of the connection, and the grants. The
-//!    second sets the statement timeout, and reads the grants of the roles that the account can
-//!    activate. See below for how they are judged.
+//! # How each connection is made
+//! The driver connects to a [relay](backing_services_runtime::service::relay) inside of this
+//! process. The relay does the following for each connection, the first and every later one:
+//! 1. **TLS.** The server speaks first. If its greeting offers no TLS, the attempt ends and nothing
+//!    was sent. The protocol's request for TLS contains no user name. The handshake is ours: it
+//!    trusts the resource's `_CA` and nothing else, or the `_PIN`, or the public roots. Every
+//!    address has been checked against the rules.
+//! 2. **Logging in**, within TLS, by one of the plugins below. What the first connection proved is
+//!    the least that every later one proves. A client certificate replaces a missing password only
+//!    if the server requested and received it in that handshake; otherwise no user name is sent.
+//!    The creator of the account has to demand the certificate (`REQUIRE X509`): the server does
+//!    not report whether it does.
+//! 3. **The statement's time** is bounded by the connection's first statement.
+//!
+//! The first connection of the pool runs **the probe**, in two round trips. The first fixes the
+//! settings that could change the meaning of its statements, and reads the account, `Ssl_cipher` of
+//! the connection, and the grants. The second sets the statement timeout, and reads the grants of
+//! the roles that the account can activate. See below for how they are judged.
+//!
+//! The driver holds no password, no certificate, and no address of the server: its options have the
+//! relay's socket and a random name that no other process can use.
+//!
+//! # Authentication plugins
+//! - `parsec` (MariaDB 11.6) and `client_ed25519` (MariaDB): accepted. The client signs the
+//!   server's nonce. At most 524,288 iterations derive the key of `parsec`.
+//! - `caching_sha2_password`: accepted. The client sends a salted proof; at the first login after
+//!   the server started, the password itself, within verified TLS. The server's RSA key is never
+//!   asked for.
+//! - `mysql_native_password` on MariaDB: a warning. The proof uses SHA-1, and an attacker with the
+//!   server's account table can log in with it. Verified TLS keeps the proof from third parties.
+//!   MariaDB has the two above. Or use a generated password, or `REQUIRE X509`.
+//! - `mysql_native_password` on MySQL, or no proof at all: `weak_authentication`, which can be
+//!   waived.
+//! - `sha256_password`, `mysql_clear_password` and PAM's `dialog`: `weak_authentication`. They ask
+//!   for the password in cleartext, though within verified TLS. `mysql_old_password`: the same; its
+//!   hash is from before 2004. None of them is spoken, waived or not.
+//! - Any other: refused.
+//!
+//! On MySQL the relay begins with `caching_sha2_password`, without a further round trip if the
+//! account has it. On MariaDB the first connection asks for the account's plugin, with one further
+//! round trip. A server may name another plugin once.
+//!
+//! # Limits on the server's messages
+//! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
+//! of `max_message` bytes, and 4096 columns. A header that announces more ends the connection,
+//! before memory is allocated for it. So does a message that the protocol does not have there: a
+//! request for a local file (`LOCAL INFILE`), another authentication, a malformed definition of a
+//! column. Errors become printable on the way to the driver, and a password of ours in one is
+//! replaced. A server that never stops sending holds no thread.
+//!
+//! # How it reconnects
+//! The pool opens connections as it needs them. A port that refuses them is dialled again for
+//! `connect_timeout`. If an opening fails, the next one waits: at first 100 ms and at most 10 s,
+//! with jitter. When the server rejects the credentials, the pool does not try again until the
+//! resource is attached again or its credentials are renewed.
 //!
 //! **Fetched credentials** are renewed in place: open connections stay open, and new ones log in
 //! with the new password.
 //!
-//! # Authentication plugins
-//! - `caching_sha2_password`: accepted. The client sends a salted proof; at the first login after
-//!   the server started, the password itself, within verified TLS.
-//! - `mysql_native_password` on MariaDB: a warning. The proof uses SHA-1, and an attacker with the
-//!   server's account table can log in with it. sqlx supports neither `ed25519` nor `parsec`, so
-//!   nothing better is available. Verified TLS keeps the proof from third parties. Use a generated
-//!   password, or `REQUIRE X509`.
-//! - `mysql_native_password` on MySQL: `weak_authentication`. The proof is the same, and a better
-//!   plugin is available.
-//! - `sha256_password`, `mysql_clear_password`, PAM's `dialog`, or none at all:
-//!   `weak_authentication`. The password is sent in cleartext, though within verified TLS, or
-//!   nothing is proved.
-//! - `mysql_old_password`: refused. The hash is from before 2004.
-//! - Any other: refused. sqlx does not support it.
-//!
-//! If `weak_authentication` is waived, those that sqlx supports are accepted.
-//!
-//! # Limits on the server's messages
-//! On the preflight connection, a packet has at most 4 KiB. For sqlx's own connections, see below.
+//! **Detaching** ends every connection, also one that a caller holds. A clone of the pool opens
+//! none afterwards.
 //!
 //! # Limitations of sqlx
-//! The most important are in the posture's remarks too.
-//! - sqlx gives no way to end an opening, nor a connection that a caller holds. Detaching waits for
-//!   them. An opening that lasts longer may still log in: no caller gets the connection, and the
-//!   server is asked to end it. A connection that a caller holds answers until the caller returns
-//!   it, even if the report says that the resource was cut.
-//! - It trusts the public roots in addition to the resource's `_CA`. The preflight connection does
-//!   not, but only sqlx's connections carry data. The posture's trust is
-//!   [`PrivateCaAndPublicRoots`][trust].
-//! - It would trust every certificate in `_CA` as an authority. A certificate that is not one
-//!   (`CA:FALSE`) is therefore refused in `_CA`.
-//! - It does not report whether the server requested the client certificate on a later connection.
-//! - It accepts any authentication that the server names, on every connection of the pool. If a
-//!   verified server turns hostile and names `mysql_clear_password` in its greeting, it gets the
-//!   password. No other server does: `VERIFY_IDENTITY` comes first. If plaintext is waived, nothing
-//!   comes first, and any attacker on the path gets the password.
-//! - If the server stops accepting the credentials, each call tries to log in again. An account
-//!   that is locked after some failures will be locked.
-//! - It does not bound a response, and panics at some malformed packets (`caching_sha2_password`'s
-//!   second message may be empty). A verified server that turns hostile can waste this process's
-//!   time and memory, and end the calling task.
-//! - It does not yield its thread while the server keeps sending. A verified server that turns
-//!   hostile can block a thread, and with it the deadline of attaching, without limit.
+//! - It panics at a malformed row. A verified server that turns hostile can end the calling task.
 //! - It allows several statements in one (`CLIENT_MULTI_STATEMENTS`): bind values, and never paste
 //!   them into a statement.
-//! - It resolves the host again for each connection, and does not check the addresses against the
-//!   rules. The certificate still has to match the host.
-//! - A waiver of `plaintext_scheme` that ends while the program runs covers its connections until
-//!   the resource is attached or attached again.
-//! - It accepts no verifier of ours: `_PIN` is refused.
-//! - Its public roots are bundled, unless another crate of the program enables its feature
-//!   `tls-rustls-ring-native-roots` or `tls-native-tls`. Then they are the system's, which
-//!   `SSL_CERT_FILE` and `SSL_CERT_DIR` override. A service cannot see the enabled features, so
-//!   these two variables are always refused (`ambient_override`). Distroless images and Nix set
-//!   them. Unset them for the process, or set them to nothing if a container cannot unset the
-//!   variables of its image. Set this resource's authority by `_CA`. The variables are checked when
-//!   the resource is attached or attached again, not later. sqlx reads no other variable for MySQL.
+//! - It misreads a row in the text protocol (`sqlx::raw_sql`) whose first value has 16 MiB or more.
+//!   The relay ends the connection at such a row. Prepared statements (`sqlx::query`) have no such
+//!   limit.
 //!
-//! It never sends a file that a server asks for (`LOCAL INFILE`): it has no code for that. It reads
-//! no other environment variable of the process.
-//!
-//! [trust]: backing_services_runtime::posture::TrustPosture::PrivateCaAndPublicRoots
+//! It reads no environment variable of the process.
 #![doc = include_str!("account.md")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::Scheme;
-use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT, WEAK_AUTHENTICATION};
+use backing_services_rules::rule::{MALFORMED_LOCATOR, SUPERUSER_ACCOUNT};
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
-use backing_services_runtime::resource::ClientGuard;
+use backing_services_runtime::service::relay::{Address, Relay};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
-use backing_services_runtime::{Finding, Posture, Service};
+use backing_services_runtime::{Failure, Finding, Posture, Service};
 use backing_services_sqlx as driver;
 use backing_services_sqlx::Unproven;
-use secrecy::ExposeSecret as _;
 use sqlx::mysql::{
     MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode,
 };
@@ -120,12 +112,15 @@ use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 
 use self::account::Account;
 use self::grants::{Grants, Naming, Product};
+use self::relay::{FirstLogin, MySqlProtocol};
 
+pub use backing_services_sqlx::PoolGuard;
 pub use sqlx;
 
 mod account;
+mod failure;
 mod grants;
-mod preflight;
+mod relay;
 mod vocabulary;
 
 /// MySQL and MariaDB. See [the module](self) for the locator and the steps of attaching.
@@ -139,10 +134,14 @@ const STATEMENT_TIMEOUT: u64 = 30_000;
 /// The default size of the pool.
 const MAX_CONNECTIONS: u64 = 10;
 
+/// The default of `max_message`, in bytes: 64 MiB, the default of MySQL's `max_allowed_packet`.
+/// MariaDB's is 16 MiB.
+const MAX_MESSAGE: u64 = 64 * 1024 * 1024;
+
 #[diagnostic::do_not_recommend]
 impl Service for MySql {
     type Client = MySqlPool;
-    type Guard = ClientGuard<Self>;
+    type Guard = PoolGuard<Self>;
 
     const NAME: &'static str = "MySQL";
     const SCHEMES: &'static [Scheme] = &[Scheme::upgraded("mysql"), Scheme::upgraded("mariadb")];
@@ -158,6 +157,7 @@ impl Service for MySql {
         Parameter::tls("verify_identity"),
         Parameter::number("statement_timeout", 1, 86_400_000),
         Parameter::number("max_connections", 1, 1000),
+        Parameter::number("max_message", 64 * 1024, 1024 * 1024 * 1024),
         Parameter::refused("socket", "remove it: the server is reached by its host, under TLS"),
         Parameter::refused(
             "prefer_socket",
@@ -194,12 +194,10 @@ impl Service for MySql {
         ),
         Parameter::refused(
             "max_allowed_packet",
-            "remove it: the driver cannot bound what a server sends",
+            "remove it; `max_message` bounds what a server sends",
         ),
     ];
-    const CONFLICTING_ENV: &'static [&'static str] = &driver::CONFLICTING_ENV;
     const LOGIN: Login = Login::UserAndPassword;
-    const SUPPORTS_PINNING: bool = false;
 
     fn check(target: &Target) -> Vec<Finding> {
         if target.locator().path().contains('/') {
@@ -225,32 +223,32 @@ impl Service for MySql {
     }
 
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<MySqlPool>, Refusal> {
-        let mut posture = Posture::of::<Self>(target);
-        let seen = preflight::run(target, user(target)).await?;
-        let by_certificate = target.is_login_by_certificate(seen.tls.as_ref());
-        posture.authentication =
-            Some(if by_certificate { "client certificate" } else { seen.plugin.name() }.to_owned());
-        posture.tls = seen.tls.map(driver::as_trusted);
-        if let Some(tls) = &posture.tls {
-            posture.remarks.extend(REMARKS);
-            posture.remarks.push(driver::remark_on_trust(tls.trust));
-        }
-
+        let first = Arc::new(OnceLock::new());
+        let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
+        let protocol = MySqlProtocol { largest, first: Arc::clone(&first) };
+        let relay = Relay::start(Self::NAME, protocol, target, "mysqld.sock")?;
         // The probe determines the statement, which depends on the product.
         let bound = Arc::new(OnceLock::new());
-        let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let pool = driver::pool(target, options(target)?, most, Arc::clone(&bound), GOODBYE);
-        let mut connection = Unproven::acquire(&pool, target, attempt, refusal).await?;
+        let pool = pool(target, options(&relay), Arc::clone(&bound));
+        let explain = |refusal| relay.refusal().unwrap_or(refusal);
+        let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
+        let mut connection = acquired.map_err(explain)?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target, &bound);
         let account = with_timeout(attempt.time_left(), probing).await??;
         // A connection that activated roles has other privileges than a new one: it is not reused.
         if !account.took_roles {
             connection.keep();
         }
+        relay.settle();
 
-        let findings =
-            account.findings(target, seen.plugin, posture.tls.as_ref().map(|tls| tls.version));
+        let FirstLogin { tls, plugin } = first.get().ok_or_else(Failure::protocol)?;
+        let mut posture = Posture::of::<Self>(target);
+        posture.remarks.push(SEVERAL);
+        posture.tls.clone_from(tls);
+        let by_certificate = target.is_login_by_certificate(tls.as_ref());
+        posture.authentication =
+            Some(if by_certificate { "client certificate" } else { plugin.name() }.to_owned());
+        let findings = account.findings(target, *plugin, tls.as_ref().map(|tls| tls.version));
         let product = if account.product.is_mariadb { "MariaDB" } else { "MySQL" };
         posture.server = Some(ServerPosture::new(product, &account.version));
         posture.account = Some(printable(&account.user));
@@ -258,12 +256,7 @@ impl Service for MySql {
             posture.remarks.push(RENAMED);
         }
         posture.privileges = account.privileges();
-        Ok(Attachment::new(pool, posture).with_findings(findings))
-    }
-
-    async fn renew(pool: &MySqlPool, target: &Target) -> Result<bool, Refusal> {
-        driver::renew(pool, options(target)?, nowhere());
-        Ok(true)
+        Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
     }
 
     async fn make_ready(pool: &MySqlPool, former: &MySqlPool) {
@@ -278,18 +271,13 @@ impl Service for MySql {
     }
 
     async fn close(pool: &MySqlPool) {
-        driver::close(pool, nowhere()).await;
+        pool.close().await;
     }
 }
 
-/// Remarks that apply to every connection that sqlx opens.
-const REMARKS: [&str; 3] = [
-    "sqlx accepts any way of authenticating that the verified server names, the password in \
-     cleartext among them; the way above is what the server asked for when it was attached",
-    "sqlx resolves the host again for each connection, does not bound what a server's response \
-     has, and panics at some malformed ones",
-    "sqlx lets one statement be several: values have to be bound, never pasted in",
-];
+/// The remark on every connection.
+const SEVERAL: &str =
+    "sqlx lets one statement be several: values have to be bound, never pasted in";
 
 /// The remark if the server reports another account than the requested one.
 const RENAMED: &str = "the server reports another account than the one that was asked for: a proxy \
@@ -297,47 +285,46 @@ const RENAMED: &str = "the server reports another account than the one that was 
     privileges are those of the reported account";
 
 fn user(target: &Target) -> &str {
-    // `MISSING_CREDENTIALS` can be waived. Without an explicit name, sqlx would log in as `root`.
+    // `MISSING_CREDENTIALS` can be waived.
     target.user().unwrap_or_default()
 }
 
-/// The connect options of the pool's connections.
-fn options(target: &Target) -> Result<MySqlConnectOptions, Refusal> {
-    let locator = target.locator();
-    let host = driver::host(target)?;
-    let mut options = MySqlConnectOptions::new()
-        .host(&host)
-        .port(locator.port())
-        .username(user(target))
-        .enable_cleartext_plugin(target.waives(&WEAK_AUTHENTICATION) && !target.is_plaintext())
-        .ssl_mode(if target.is_plaintext() {
-            MySqlSslMode::Disabled
-        } else {
-            MySqlSslMode::VerifyIdentity
-        });
-    if !locator.path().is_empty() {
-        options = options.database(locator.path());
+/// The options of the pool's connections, which lead to the relay. The relay adds the user, the
+/// password and the database.
+fn options(relay: &Relay) -> MySqlConnectOptions {
+    let options = MySqlConnectOptions::new()
+        .username(relay.token().as_str())
+        .ssl_mode(MySqlSslMode::Disabled);
+    match relay.address() {
+        Address::Unix { file, .. } => options.socket(file),
+        Address::Tcp(address) => options.host(&address.ip().to_string()).port(address.port()),
+        _ => options,
     }
-    if let Some(password) = target.password() {
-        options = options.password(password.expose_secret());
-    }
-    if let Some(ca) = target.private_ca() {
-        options = options.ssl_ca_from_pem(ca.expose_secret().as_bytes().to_vec());
-    }
-    if let Some((cert, key)) = target.client_certificate() {
-        options = options
-            .ssl_client_cert_from_pem(cert.expose_secret())
-            .ssl_client_key_from_pem(key.expose_secret());
-    }
-    Ok(options)
 }
 
-/// Ends the connection that sends it. Every account may end its own.
-const GOODBYE: &str = "KILL CONNECTION_ID()";
-
-/// The options of a closed pool.
-fn nowhere() -> MySqlConnectOptions {
-    MySqlConnectOptions::new().socket(driver::NOWHERE)
+/// A pool without connections. `bound` is the statement that limits the time of a connection's
+/// statements. It is empty until the first connection, the probe's, has determined it. Each later
+/// connection begins with it.
+fn pool(target: &Target, options: MySqlConnectOptions, bound: Arc<OnceLock<String>>) -> MySqlPool {
+    // The probe limits the first connection itself.
+    let first = AtomicBool::new(true);
+    let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
+    driver::pool_options::<sqlx::MySql>(target, u32::try_from(most).unwrap_or(u32::MAX))
+        .after_connect(move |connection, _| {
+            let is_first = first.swap(false, Ordering::Relaxed);
+            let bound = bound.get().cloned();
+            Box::pin(async move {
+                if is_first {
+                    return Ok(());
+                }
+                // The pool logs this error, so it must not contain the server's text.
+                let unbounded =
+                    || sqlx::Error::Protocol("the statement's time could not be bounded".into());
+                let bound = sqlx::raw_sql(AssertSqlSafe(bound.ok_or_else(unbounded)?));
+                bound.execute(connection).await.map(drop).map_err(|_| unbounded())
+            })
+        })
+        .connect_lazy_with(options)
 }
 
 /// The limit of roles whose grants are read.
@@ -556,7 +543,7 @@ fn refusal(error: &sqlx::Error) -> Refusal {
     let sqlx::Error::Database(database) = error else { return driver::failure(error).into() };
     let number =
         database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
-    preflight::server_error(number).into()
+    failure::server_error(number).into()
 }
 
 #[cfg(test)]
@@ -573,8 +560,7 @@ mod fuzz {
         "mysql://a:amaryllis-bulb-83@167837955/?ssl-mode=REQUIRED",
     ];
 
-    /// If we accept a locator, the driver reads it with the same host, port, user and database. It
-    /// gets the same from us.
+    /// If we accept a locator, the driver would read it with the same host, port, user and database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {
@@ -583,16 +569,13 @@ mod fuzz {
             let plain = text.split('?').next().unwrap_or_default();
             let theirs = plain.parse::<MySqlConnectOptions>();
             let theirs = theirs.unwrap_or_else(|error| panic!("{text}: {error}"));
-            let ours = options(&target).unwrap();
             let locator = target.locator();
-            for options in [&theirs, &ours] {
-                let host = options.get_host();
-                assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
-                assert_eq!(options.get_port(), locator.port(), "{text}");
-                assert_eq!(Some(options.get_username()), locator.user(), "{text}");
-                assert_eq!(options.get_database().unwrap_or_default(), locator.path(), "{text}");
-                assert_eq!(options.get_socket(), None, "{text}");
-            }
+            let host = theirs.get_host();
+            assert!(is_same_host(locator.host().unwrap(), host), "{text}: {host}");
+            assert_eq!(theirs.get_port(), locator.port(), "{text}");
+            assert_eq!(Some(theirs.get_username()), locator.user(), "{text}");
+            assert_eq!(theirs.get_database().unwrap_or_default(), locator.path(), "{text}");
+            assert_eq!(theirs.get_socket(), None, "{text}");
         });
     }
 }

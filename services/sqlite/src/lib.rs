@@ -63,7 +63,6 @@ use backing_services_rules::Scheme;
 use backing_services_rules::rule::{MALFORMED_LOCATOR, READABLE_SECRET_FILE};
 use backing_services_runtime::posture::ServerPosture;
 use backing_services_runtime::problem::FailureKind;
-use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::thread::{NoResult, on_thread};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
@@ -77,6 +76,7 @@ use backing_services_sqlx as driver;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Row as _, SqlitePool};
 
+pub use backing_services_sqlx::PoolGuard;
 pub use sqlx;
 
 /// SQLite. See [the module](self) for its locator, and for how it is attached.
@@ -87,7 +87,7 @@ pub struct Sqlite;
 #[diagnostic::do_not_recommend]
 impl Service for Sqlite {
     type Client = SqlitePool;
-    type Guard = ClientGuard<Self>;
+    type Guard = PoolGuard<Self>;
 
     const NAME: &'static str = "SQLite";
     const SCHEMES: &'static [Scheme] = &[Scheme::embedded("sqlite")];

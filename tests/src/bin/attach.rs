@@ -21,7 +21,7 @@ async fn main() -> Result<(), AttachError> {
          current_setting('application_name'),
         current_setting('search_path'), (SELECT ssl FROM pg_stat_ssl WHERE pid = \
         pg_backend_pid())::text";
-    match sqlx::query(question).fetch_one(&*services.orders.client()).await {
+    match sqlx::query(question).fetch_one(&services.orders.client()).await {
         Ok(row) => (0..row.len()).for_each(|column| println!("{}", row.get::<String, _>(column))),
         Err(error) => println!("{error}"),
     }

@@ -38,7 +38,7 @@ async fn main() -> Result<(), AttachError> {
     let (mut on, mut queries) = (0, 0_u64);
     while !ended.load(Ordering::Acquire) {
         let port = sqlx::query_scalar::<_, i32>("SELECT inet_server_port()")
-            .fetch_one(&*services.orders.client())
+            .fetch_one(&services.orders.client())
             .await;
         queries += 1;
         match port {

@@ -20,12 +20,26 @@ pub fn packet(number: u8, content: &[u8]) -> Vec<u8> {
     [&length[..3], &[number], content].concat()
 }
 
-/// A greeting that names a plugin.
+/// The version of a server that is MySQL.
+pub const MYSQL: &str = "8.0.36";
+
+/// The version of a server that is MariaDB.
+pub const MARIADB: &str = "11.4.2-MariaDB";
+
+/// A greeting of MySQL that names a plugin.
 #[must_use]
 pub fn greeting(plugin: &str, capabilities: u32) -> Vec<u8> {
+    greeting_of(MYSQL, plugin, capabilities)
+}
+
+/// A greeting of a version that names a plugin.
+#[must_use]
+pub fn greeting_of(version: &str, plugin: &str, capabilities: u32) -> Vec<u8> {
     let [a, b, c, d] = capabilities.to_le_bytes();
     let content = [
-        b"\x0a8.0.36\0\x07\0\0\0abcdefgh\0",
+        b"\x0a",
+        version.as_bytes(),
+        b"\0\x07\0\0\0abcdefgh\0",
         &[a, b, 45, 2, 0, c, d, 21][..],
         &[0; 10],
         b"ijklmnopqrst\0",
@@ -112,17 +126,41 @@ pub fn results(results: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Sends the greeting, reads the request for TLS, switches to TLS, and reads the login.
+/// Sends the greeting of a version, reads the request for TLS, switches to TLS, and reads the
+/// login.
 ///
 /// # Errors
 /// If the peer disconnects, or sends something else.
-pub async fn startup(mut peer: Peer, leaf: &Leaf, plugin: &str) -> io::Result<Peer> {
-    peer.write(greeting(plugin, CAPABILITIES)).await?;
+pub async fn startup_of(
+    mut peer: Peer,
+    leaf: &Leaf,
+    version: &str,
+    plugin: &str,
+) -> io::Result<Peer> {
+    peer.write(greeting_of(version, plugin, CAPABILITIES)).await?;
     let request = peer.read_at_most(36).await?;
     if request.len() != 36 || request[3] != 1 {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut peer = peer.encrypt(leaf).await?;
     peer.read().await?;
+    Ok(peer)
+}
+
+/// As [`startup_of`], for MySQL.
+///
+/// # Errors
+/// If the peer disconnects, or sends something else.
+pub async fn startup(peer: Peer, leaf: &Leaf, plugin: &str) -> io::Result<Peer> {
+    startup_of(peer, leaf, MYSQL, plugin).await
+}
+
+/// Admits every login, as if it knew the password's hash.
+///
+/// # Errors
+/// If the peer disconnects, or sends something else.
+pub async fn admitting(peer: Peer, leaf: &Leaf) -> io::Result<Peer> {
+    let mut peer = startup(peer, leaf, "caching_sha2_password").await?;
+    peer.write([packet(3, b"\x01\x03"), ok(4)].concat()).await?;
     Ok(peer)
 }

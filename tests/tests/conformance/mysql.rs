@@ -1,7 +1,6 @@
 //! MySQL, by a MariaDB server.
 
 use std::io;
-use std::time::Duration;
 
 use backing_services_dev::DevError;
 use backing_services_dev::conformance::{Setup, Subject, Variables};
@@ -26,8 +25,6 @@ impl Subject for MySql {
 
     const PLAINTEXT: &'static [&'static str] = &["opportunistic_tls"];
     const WITHOUT_TLS: &'static str = "`ssl-mode=DISABLED`";
-    // sqlx gives no way to end an opening: it is waited for.
-    const CLOSES_WITHIN: Duration = Duration::from_secs(6);
 
     fn start(setup: Setup) -> Result<Server, DevError> {
         let user = if setup.client_ca.is_some() { WITH_CERTIFICATE } else { USER };

@@ -57,10 +57,11 @@ fn assert_cut(detached: &Detached, field: &str) {
     );
 }
 
-/// Breaks every connection, so that the next call has to open another one. The opening then waits
-/// for the server. `call` opens a connection and uses it.
-async fn opens<F>(relay: &Relay, call: impl Fn() -> F) -> JoinHandle<bool>
+/// Breaks every connection, so that the next call has to open another one. Detaches while that
+/// opening waits for the server, which ends it. `call` opens a connection and uses it.
+async fn ends_openings<T, F>(services: T, relay: &Relay, call: impl Fn() -> F + Send + 'static)
 where
+    T: BackingServices,
     F: Future<Output = bool> + Send + 'static,
 {
     assert!(call().await, "it works before");
@@ -73,29 +74,15 @@ where
         assert!(!waiting.is_finished(), "it has to open a connection");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    waiting
-}
-
-/// The server answers again after the end, and the opening is of no use.
-async fn is_of_no_use(relay: &Relay, waiting: JoinHandle<bool>) {
+    let begin = Instant::now();
+    let detached = services.detach().await;
+    assert!(detached.is_clean() && begin.elapsed() < LIMIT, "{detached} {:?}", begin.elapsed());
     let accepted = relay.accepted();
     relay.set(Flow::Open);
     let ended = tokio::time::timeout(2 * LIMIT, waiting).await.expect("the call ends");
     assert!(!ended.unwrap(), "no caller gets the connection");
     assert_eq!(relay.accepted(), accepted, "nothing connects after the end");
     relay.assert_all_closed().await;
-}
-
-/// Detaches while an opening waits for the server, for longer than detaching allows. The service
-/// has no way to end it.
-async fn cuts<T, F>(services: T, relay: &Relay, call: impl Fn() -> F + Send + 'static)
-where
-    T: BackingServices,
-    F: Future<Output = bool> + Send + 'static,
-{
-    let waiting = opens(relay, call).await;
-    assert_cut(&services.detach().await, "orders");
-    is_of_no_use(relay, waiting).await;
 }
 
 /// Forwards connections to a port until it is aborted. Its own port then refuses connections.
@@ -213,19 +200,14 @@ async fn uses_postgres(pool: PgPool) -> bool {
     sqlx::raw_sql("SELECT 1").execute(&mut *connection).await.is_ok()
 }
 
-/// The driver's opening is the relay's, which ends with the client: nothing is waited for.
 #[tokio::test]
-async fn an_opening_of_postgres_ends_with_the_client() {
+async fn an_opening_of_postgres_that_does_not_end_is_of_no_use() {
     let server = postgres::Postgres::start();
     let locator = format!("{}?connect_timeout=60", server.locator());
     let (relay, variables) = through("SHOP_ORDERS", &locator, server.port, &server.authority);
     let shop: Pooled = attached(&variables).await;
     let pool = shop.orders.client().clone();
-    let waiting = opens(&relay, move || uses_postgres(pool.clone())).await;
-    let begin = Instant::now();
-    let detached = shop.detach().await;
-    assert!(detached.is_clean() && begin.elapsed() < LIMIT, "{detached} {:?}", begin.elapsed());
-    is_of_no_use(&relay, waiting).await;
+    ends_openings(shop, &relay, move || uses_postgres(pool.clone())).await;
     server.assert_no_connection_of(postgres::USER).await;
 }
 
@@ -257,7 +239,7 @@ async fn an_opening_of_mysql_that_does_not_end_is_of_no_use() {
     let (relay, variables) = through("SHOP_ORDERS", &locator, server.port, &server.authority);
     let shop: Legacy = attached(&variables).await;
     let pool = shop.orders.client().clone();
-    cuts(shop, &relay, move || uses_mysql(pool.clone())).await;
+    ends_openings(shop, &relay, move || uses_mysql(pool.clone())).await;
     server.assert_no_connection_of(mariadb::USER).await;
 }
 

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use backing_services_runtime::posture::TrustPosture;
-use backing_services_runtime::{AttachError, BackingServices as _, Resource, Service};
+use backing_services_runtime::{AttachError, BackingServices as _, Resource};
 use tokio::time::Instant;
 
 use crate::authority::{NAMES, SUBJECT};
@@ -28,8 +28,7 @@ pub(super) async fn attach<S: Subject>(stage: &Stage<S>) {
         .as_ref()
         .expect("the posture has no TLS: set `posture.tls` to that of `Target::dial`");
     assert!(["TLS 1.2", "TLS 1.3"].contains(&tls.version), "{}", tls.version);
-    let private = [TrustPosture::PrivateCa, TrustPosture::PrivateCaAndPublicRoots];
-    assert!(private.contains(&tls.trust), "{:?}", tls.trust);
+    assert_eq!(tls.trust, TrustPosture::PrivateCa);
     assert_eq!(tls.certificate.subject, format!("CN={SUBJECT}"));
     assert_eq!(tls.certificate.names, NAMES);
     let denied: Vec<_> = posture.findings.iter().filter(|finding| finding.is_denied()).collect();
@@ -130,12 +129,6 @@ pub(super) async fn pin<S: Subject>(stage: &Stage<S>) {
     let (pretender, variables) = stage.pretender(&leaf);
     let variables = variables.without("CA");
     let other = variables.clone().with("PIN", pki::self_signed().pin().unwrap());
-    if !<S::Service as Service>::SUPPORTS_PINNING {
-        let error = refused::<Patient<S::Service>>(&other, SOON).await;
-        assert_eq!(problems(&error), ["malformed_value"], "{error}");
-        assert!(pretender.heard().is_empty(), "it is refused before a connection");
-        return;
-    }
     assert_refused::<S>(&pretender, &other, "unverified_tls").await;
     assert_not_trusted(&pretender);
 

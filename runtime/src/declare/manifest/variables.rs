@@ -87,7 +87,6 @@ impl Role {
                 Self::Value => false,
                 Self::Database => service.path.is_some(),
                 Self::User | Self::Password => service.login != Login::None,
-                Self::Pin => service.pins,
                 Self::Endpoint => service.endpoint.is_some(),
                 _ => true,
             }

@@ -107,7 +107,7 @@ impl ResourceLoader<'_, '_> {
             let leader = is_led_by_others.then_some(&*variable);
             self.check_recipient(leader, &trust, credentials.is_some());
         }
-        let (trust, findings) = trust.trust(service, dialled.transport());
+        let (trust, findings) = trust.trust(dialled.transport());
         self.findings.extend(findings);
         let findings = &self.findings[before..];
         if findings.iter().any(|finding| finding.rule() == &AMBIGUOUS_LOCATOR) {

@@ -11,7 +11,6 @@ use crate::load::Value;
 use crate::net::tls::{Material, Part, Tls, Unusable};
 use crate::report::finding::Finding;
 use crate::report::redact::Guarded;
-use crate::service::erased::ServiceEntry;
 use crate::service::target::Trust;
 
 /// The variables that configure trust, and our own identity.
@@ -24,19 +23,15 @@ pub(super) struct TrustValues {
 
 impl TrustValues {
     /// Builds the trust for a transport. The findings do not end the loading of the resource.
-    pub(super) fn trust(
-        self,
-        service: &ServiceEntry,
-        transport: Transport,
-    ) -> (Trust, Vec<Finding>) {
+    pub(super) fn trust(self, transport: Transport) -> (Trust, Vec<Finding>) {
         if !matches!(transport, Transport::Encrypted | Transport::Upgraded) {
             return (Trust::default(), self.without_tls());
         }
-        let mut findings = self.contradictions(service);
+        let mut findings = Vec::from_iter(self.contradiction());
         let tls = match Tls::new(self.material()) {
             Ok(tls) => {
                 if let Some(ca) = &self.ca {
-                    findings.extend(findings_of_ca(&tls, ca, service));
+                    findings.extend(findings_of_ca(&tls, ca));
                 }
                 Some(tls)
             }
@@ -47,7 +42,6 @@ impl TrustValues {
         };
         let text = |value: Option<Value>| value.map(|value| value.text);
         let trust = Trust {
-            ca: text(self.ca),
             client_cert: text(self.client_cert),
             client_key: text(self.client_key).map(Guarded::new),
             tls,
@@ -69,25 +63,13 @@ impl TrustValues {
         values.into_iter().flatten().map(finding).collect()
     }
 
-    /// A pin that the driver cannot check, and a half of a pair.
-    fn contradictions(&self, service: &ServiceEntry) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        if let Some(pin) = self.pin.as_ref().filter(|_| !service.pins) {
-            // Ignoring it would trust more than was asked for.
-            let message = format!(
-                "`{}` is set, and the driver of {} takes no verifier that could pin a key",
-                pin.variable, service.name
-            );
-            let finding = Finding::new(&MALFORMED_VALUE, message).with_variable(&*pin.variable);
-            findings
-                .push(finding.with_help("unset it, and give the authority in the `_CA` variable"));
-        }
+    /// A half of a pair.
+    fn contradiction(&self) -> Option<Finding> {
         match (&self.client_cert, &self.client_key) {
-            (Some(cert), None) => findings.push(half_of_a_pair(cert, "_CLIENT_KEY")),
-            (None, Some(key)) => findings.push(half_of_a_pair(key, "_CLIENT_CERT")),
-            _ => {}
+            (Some(cert), None) => Some(half_of_a_pair(cert, "_CLIENT_KEY")),
+            (None, Some(key)) => Some(half_of_a_pair(key, "_CLIENT_CERT")),
+            _ => None,
         }
-        findings
     }
 
     fn material(&self) -> Material<'_> {
@@ -115,20 +97,8 @@ impl TrustValues {
 }
 
 /// The findings about the certificates in `_CA`, each of which is readable.
-fn findings_of_ca(tls: &Tls, ca: &Value, service: &ServiceEntry) -> Vec<Finding> {
-    let mut findings = tls.dates(&ca.variable, SystemTime::now());
-    if !service.pins && tls.trusts_a_certificate_alone() {
-        let message = format!(
-            "`{}` holds a certificate that is no authority (`CA:FALSE`), \
-             and the driver of {} would trust all that it signs",
-            ca.variable, service.name
-        );
-        findings.push(Finding::new(&MALFORMED_VALUE, message).with_help(
-            "write the certificate of the authority that issued it (`CA:TRUE`); \
-             a server that has signed its own needs one from an authority, \
-             or for PostgreSQL the service `TokioPostgres`, which trusts it alone",
-        ));
-    }
+fn findings_of_ca(tls: &Tls, ca: &Value) -> Vec<Finding> {
+    let findings = tls.dates(&ca.variable, SystemTime::now());
     findings.into_iter().map(|finding| finding.with_variable(&*ca.variable)).collect()
 }
 

@@ -84,6 +84,10 @@ fn at_most_eight_hosts_are_listed() {
     let longest = format!("postgres://ada@{}", ",".repeat(8177));
     assert_eq!(refused(&longest, &SEVERAL), ["malformed_locator"]);
     assert_eq!(refused(&format!("{longest},"), &SEVERAL), ["malformed_locator"]);
+    // The length is the whole text's, although each host is read alone.
+    let long = format!("postgres://ada@a,b/{}", "d".repeat(MAX_LENGTH - 19));
+    assert_eq!(accepted(&long, &SEVERAL).hosts().count(), 2);
+    assert_eq!(refused(&format!("{long}d"), &SEVERAL), ["malformed_locator"]);
 }
 
 #[test]

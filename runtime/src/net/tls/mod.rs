@@ -258,12 +258,6 @@ impl Tls {
         ))
     }
 
-    /// Returns true if `_CA` holds a certificate that stands for itself alone, and is not an
-    /// authority.
-    pub(crate) fn trusts_a_certificate_alone(&self) -> bool {
-        self.roots.as_ref().is_some_and(|roots| roots.has_any_that_stands_alone())
-    }
-
     /// The findings on the dates of the certificates in `_CA`, with the name of that variable.
     pub(crate) fn dates(&self, variable: &str, now: SystemTime) -> Vec<Finding> {
         let Some(roots) = &self.roots else { return Vec::new() };
@@ -624,7 +618,7 @@ fn refused_certificate(
             .with_help(
                 "issue a certificate for the server from the authority, with \
                  `basicConstraints=CA:FALSE` and `subjectAltName=DNS:<host>`; or pin its key in \
-                 the `_PIN` variable, if the service takes one",
+                 the `_PIN` variable",
             ),
         },
         _ => Finding::new(&UNVERIFIED_TLS, "the server's certificate cannot be verified")
@@ -635,9 +629,7 @@ fn refused_certificate(
 
 fn distrusted(distrust: &Distrust, trust: TrustPosture, host: Option<&Host>) -> Refusal {
     let whom = match trust {
-        TrustPosture::PrivateCa | TrustPosture::PrivateCaAndPublicRoots => {
-            "the authority in the `_CA` variable"
-        }
+        TrustPosture::PrivateCa => "the authority in the `_CA` variable",
         TrustPosture::PublicRoots | TrustPosture::PinnedKey => "a public authority",
     };
     let (message, help) = match distrust {

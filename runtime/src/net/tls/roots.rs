@@ -79,8 +79,8 @@ impl Roots {
         Ok(Self { chain, given })
     }
 
-    /// Returns true if one of the certificates stands for itself alone. A driver that takes only
-    /// PEM would treat it as an authority.
+    /// Returns true if one of the certificates stands for itself alone.
+    #[cfg(test)]
     pub(super) fn has_any_that_stands_alone(&self) -> bool {
         self.given.iter().any(|given| !given.standing.is_authority)
     }

@@ -2,7 +2,8 @@
 //!
 //! # Locator
 //! `postgres://user:password@host:port/database`, or `postgresql://`. By default, the port is 5432
-//! and the database is the user's name. Parameters:
+//! and the database is the user's name. There may be up to 8 hosts: `a.example,b.example:5433`.
+//! Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
@@ -12,6 +13,7 @@
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
 //! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
+//! | `target_session_attrs` | the server that a connection needs, if there are several | `any` |
 //! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
 //! | `prepared_statements` | `off` for a pooler in transaction mode that forgets them | `on` |
 //!
@@ -40,13 +42,35 @@
 //! The driver holds no password, no certificate, and no address of the server: its options have the
 //! relay's socket and a random name that no other process can use.
 //!
+//! # Several hosts
+//! Each connection tries the hosts in the order in which they are written, and stays with the first
+//! one that fits `target_session_attrs`: `any`, `read-write`, `read-only`, `primary`, `standby` or
+//! `prefer-standby`, as in libpq (PostgreSQL documentation, 34.1.2). So the next connections follow
+//! a failover. Each host passes the address rules and the field's `hosts` alone, and its
+//! certificate has to be valid for its own name. A host that rejects the credentials ends the
+//! search. The posture's endpoint is the host of the first connection. `connect_timeout` is for
+//! each host.
+//!
+//! # Poolers
+//! A pooler that ends TLS is the server for this service: its certificate is verified, and it
+//! cannot bind the login to TLS, which is a remark. `statement_timeout` and `extra_float_digits`
+//! are sent in the startup message, and never as a `SET`: in transaction mode, that would stay on a
+//! session that other clients get. If the pooler refuses them (08P01), the connection is made again
+//! without them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET statement_timeout`.
+//!
+//! A pooler gives its clients keys that are not the server's, which shows that there is one. Then
+//! attaching compares two connections: if each transaction gets
+//! another session of the server, that is a remark; and if a prepared statement is gone in the next
+//! transaction, as with PgBouncer before 1.21, the resource is refused until the locator has
+//! `prepared_statements=off`.
+//!
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes, and 1000 notices and changed settings, or 1 MiB of them, between two
-//! queries. A header that announces more ends the connection, before memory is allocated for it. SCRAM's iterations are
-//! 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature are checked. Errors and
-//! notices become printable on the way to the driver, and a password of ours in one is replaced.
-//! A server that never stops sending holds no thread.
+//! queries. A header that announces more ends the connection, before memory is allocated for it.
+//! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
+//! are checked. Errors and notices become printable on the way to the driver, and a password of
+//! ours in one is replaced. A server that never stops sending holds no thread.
 //!
 //! # How it reconnects
 //! The pool opens connections as it needs them. If an opening fails, the next one waits: at first
@@ -64,7 +88,6 @@ use backing_services_rules::Scheme;
 use backing_services_runtime::grants::Grants;
 use backing_services_runtime::needs::Grantable;
 use backing_services_runtime::posture::{ServerPosture, printable};
-use backing_services_runtime::resource::ClientGuard;
 use backing_services_runtime::service::relay::{Address, Relay};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Attachment, Attempt, Login, Parameter, Refusal, Target};
@@ -79,6 +102,7 @@ use self::relay::PostgresProtocol;
 use crate::postgresql;
 use crate::postgresql::{Account, COLUMNS, Row, no_answer, parameters};
 
+pub use backing_services_sqlx::PoolGuard;
 pub use sqlx;
 
 mod pooling;
@@ -92,7 +116,7 @@ pub struct Postgres;
 #[diagnostic::do_not_recommend]
 impl Service for Postgres {
     type Client = PgPool;
-    type Guard = ClientGuard<Self>;
+    type Guard = PoolGuard<Self>;
 
     const NAME: &'static str = "PostgreSQL";
     const SCHEMES: &'static [Scheme] =
@@ -129,7 +153,7 @@ impl Service for Postgres {
         let first = protocol.first().ok_or_else(Failure::protocol)?;
         // A pooler gives its clients keys of its own.
         let pooling = if first.process.is_some_and(|process| process != account.process) {
-            pooling::observe(connected, &options).await
+            pooling::observe(connected, &options, attempt.time_left() / 2).await
         } else {
             Pooling::Session
         };
@@ -145,7 +169,8 @@ impl Service for Postgres {
         posture.account = Some(printable(&account.user));
         posture.privileges = account.privileges();
         posture.remarks.extend(account.remark(target));
-        posture.remarks.extend(remarks(first));
+        posture.remarks.extend(unbound(first));
+        posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
         posture.remarks.extend(pooling.remark());
         let findings = first.proof.finding.clone().into_iter().chain(account.findings(target));
         Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
@@ -195,13 +220,12 @@ fn prepares(target: &Target) -> bool {
     target.locator().parameter("prepared_statements") != Some("off")
 }
 
-fn remarks(first: &relay::FirstSession) -> Vec<&'static str> {
-    let is_unbound = first.tls.is_some() && first.proof.name == "SCRAM-SHA-256";
-    let unbound = is_unbound.then_some(
+/// The remark on a login that is not bound to TLS.
+fn unbound(first: &relay::FirstSession) -> Option<&'static str> {
+    (first.tls.is_some() && first.proof.name == "SCRAM-SHA-256").then_some(
         "the login is not bound to the TLS connection: the server does not offer it, or its \
          certificate defines no binding",
-    );
-    unbound.into_iter().chain(first.is_unbounded.then_some(postgresql::UNBOUNDED)).collect()
+    )
 }
 
 /// Reads the account. Fails closed: an unexpected answer is refused.

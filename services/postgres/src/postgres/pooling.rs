@@ -50,9 +50,14 @@ impl Pooling {
     }
 }
 
-/// Observes what a pooler does with two connections. `first` is the one that attaching uses.
-pub(super) async fn observe(first: &mut PgConnection, options: &PgConnectOptions) -> Pooling {
-    match with_timeout(3 * PATIENCE, compare(first, options)).await {
+/// Observes what a pooler does with two connections, within the limit. `first` is the one that
+/// attaching uses.
+pub(super) async fn observe(
+    first: &mut PgConnection,
+    options: &PgConnectOptions,
+    limit: Duration,
+) -> Pooling {
+    match with_timeout(limit.min(3 * PATIENCE), compare(first, options)).await {
         Ok(Ok(pooling)) => pooling,
         _ => Pooling::Unknown,
     }

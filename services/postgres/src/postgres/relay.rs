@@ -59,7 +59,6 @@ pub(super) struct FirstSession {
     pub(super) endpoint: String,
     pub(super) tls: Option<TlsPosture>,
     pub(super) proof: Proof,
-    pub(super) is_unbounded: bool,
     /// The process that the server's key names.
     pub(super) process: Option<i32>,
 }
@@ -122,7 +121,6 @@ impl Protocol for PostgresProtocol {
             endpoint: session.target.locator().to_string(),
             tls: session.tls.clone(),
             proof: session.proof.clone(),
-            is_unbounded: session.is_unbounded,
             process: session.process(),
         });
         let key = SessionKey { key: session.key.clone(), host: session.target.clone() };

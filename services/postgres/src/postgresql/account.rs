@@ -75,8 +75,8 @@ const IS_NEEDED: &str = "EXISTS (SELECT FROM needed AS w WHERE w.space = held.sp
     AND (w.name IS NULL OR w.name::pg_catalog.name = held.name))";
 
 /// The query for the account, in one round trip: its identity, the roles that it can become, their
-/// privileges, and the needed objects that exist. Every name is qualified, and [`SETTINGS`] fixes what qualified names cannot. It is
-/// sent as text only, so that nothing has to be prepared.
+/// privileges, and the needed objects that exist. Every name is qualified, and [`SETTINGS`] fixes
+/// what qualified names cannot. It is sent as text only, so that nothing has to be prepared.
 ///
 /// A new connection first has to load the system catalogs that the query refers to. That takes
 /// longer than reading their rows. So the parts for needed objects are only in the query if there
@@ -130,6 +130,8 @@ pub(crate) struct Account {
     pub(crate) version: String,
     /// The server process of the connection.
     pub(crate) process: i32,
+    /// True if the server limits the time of the connection's statements.
+    pub(crate) is_bounded: bool,
     /// The role that logged in. `user` is the role that it became at once.
     session: String,
     database: String,
@@ -640,11 +642,12 @@ fn read(rows: impl IntoIterator<Item = Row>, mut wants: Option<Wants>) -> Option
             _ => return None,
         }
     }
-    let Login { user, session, version, database, is_tls, process } = known?;
+    let Login { user, session, version, database, is_tls, process, is_bounded } = known?;
     Some(Account {
         user,
         version,
         process,
+        is_bounded,
         session,
         database,
         is_tls,
@@ -664,6 +667,7 @@ struct Login {
     database: String,
     is_tls: Option<bool>,
     process: i32,
+    is_bounded: bool,
 }
 
 fn login(row: Row) -> Option<Login> {
@@ -674,8 +678,18 @@ fn login(row: Row) -> Option<Login> {
     if mark? != roles || is_tls.is_none() && user == session {
         return None;
     }
-    let process = process?.parse().ok()?;
-    Some(Login { user, session, version: version?, database: database?, is_tls, process })
+    let process = process?;
+    let (process, timeout) = process.split_once(' ')?;
+    let (process, is_bounded) = (process.parse().ok()?, timeout != "0");
+    Some(Login {
+        user,
+        session,
+        version: version?,
+        database: database?,
+        is_tls,
+        process,
+        is_bounded,
+    })
 }
 
 fn power(row: Row) -> Option<Power> {
@@ -806,7 +820,7 @@ mod tests {
     }
 
     fn me() -> Row {
-        row(["self", "1", "16.2", "true", "shop", "app", "app", "4711", "", "", ""])
+        row(["self", "1", "16.2", "true", "shop", "app", "app", "4711 30s", "", "", ""])
     }
 
     fn wants(needs: &str) -> Option<Wants> {

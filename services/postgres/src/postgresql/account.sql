@@ -165,7 +165,7 @@ FROM (
         (SELECT ssl FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))::pg_catalog.text AS kind,
         NULL::pg_catalog.oid AS space, CURRENT_USER::pg_catalog.text AS name, SESSION_USER::pg_catalog.text AS detail,
         pg_catalog.current_database()::pg_catalog.text AS place,
-        pg_catalog.pg_backend_pid()::pg_catalog.text AS process, NULL::pg_catalog.oid AS holder
+        pg_catalog.concat(pg_catalog.pg_backend_pid(), ' '::pg_catalog.text, pg_catalog.current_setting('statement_timeout'::pg_catalog.text)) AS process, NULL::pg_catalog.oid AS holder
     UNION ALL
     SELECT 1, 'power', a.kind, a.name, NULL, NULL, NULL, NULL, NULL, NULL, r.oid
     FROM role AS r CROSS JOIN LATERAL (VALUES

@@ -1,9 +1,9 @@
 //! Several hosts in one locator, and the one that takes the session: `target_session_attrs`, as
 //! libpq has it (PostgreSQL documentation, 34.1.1.3 and 34.1.2).
 
-use backing_services_runtime::Failure;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::{Refusal, Target};
+use backing_services_runtime::{Failure, Finding};
 
 use super::Parameters;
 use super::login::{self, Demand, Session};
@@ -72,9 +72,9 @@ pub(crate) async fn log_in(
     for host in target.each_host() {
         let mut session = match login::log_in(&host, demand(&host), parameters, extras).await {
             Ok(session) => session,
-            Err(refusal) if ends_the_search(&refusal) => return Err(refusal),
+            Err(refusal) if ends_the_search(&refusal) => return Err(named(refusal, &host, target)),
             Err(refusal) => {
-                refused = Some(refusal);
+                refused = Some(named(refusal, &host, target));
                 continue;
             }
         };
@@ -84,10 +84,26 @@ pub(crate) async fn log_in(
                 fallback.get_or_insert(session);
             }
             Ok(false) => {}
-            Err(refusal) => refused = Some(refusal),
+            Err(refusal) => refused = Some(named(refusal, &host, target)),
         }
     }
     fallback.ok_or_else(|| refused.unwrap_or_else(unwanted))
+}
+
+/// The refusal, with the host that it is about if there are several.
+fn named(refusal: Refusal, host: &Target, target: &Target) -> Refusal {
+    if target.locator().hosts().count() < 2 {
+        return refusal;
+    }
+    let of = |message: &str| format!("{message} (at {})", host.locator());
+    match refusal {
+        Refusal::Failure(failure) => {
+            Failure::new(failure.kind(), of(failure.message()), failure.help().to_owned()).into()
+        }
+        Refusal::Finding(finding) => Finding::new(finding.rule(), of(finding.message()))
+            .with_help(finding.help().to_owned())
+            .into(),
+    }
 }
 
 fn ends_the_search(refusal: &Refusal) -> bool {

@@ -99,8 +99,6 @@ pub(crate) struct Session {
     pub(crate) key: Vec<u8>,
     /// The major version of the server.
     pub(crate) release: Option<u32>,
-    /// True if a pooler refused the parameters that it does not know.
-    pub(crate) is_unbounded: bool,
 }
 
 /// How the login was proved.
@@ -151,8 +149,9 @@ impl Session {
     }
 }
 
-/// Dials the one host of a target and logs in. `parameters` are those of the session, but for user and database.
-/// If a pooler does not know one of `extras`, the connection is made again without any of them.
+/// Dials the one host of a target and logs in. `parameters` are those of the session, but for user
+/// and database. If a pooler does not know one of `extras`, the connection is made again without
+/// any of them.
 ///
 /// # Errors
 /// [`Refusal`], in this crate's own words.
@@ -164,8 +163,7 @@ pub(crate) async fn log_in(
 ) -> Result<Session, Refusal> {
     match once(target, demand, &[parameters, extras].concat()).await {
         Err(Rejection::Server(code)) if code == UNKNOWN_PARAMETER && !extras.is_empty() => {
-            let again = once(target, demand, parameters).await;
-            again.map(|session| Session { is_unbounded: true, ..session }).map_err(Refusal::from)
+            once(target, demand, parameters).await.map_err(Refusal::from)
         }
         done => done.map_err(Refusal::from),
     }
@@ -238,7 +236,6 @@ async fn once(
         parameters: begun.parameters,
         key: begun.key,
         release: begun.release,
-        is_unbounded: false,
     })
 }
 

@@ -121,10 +121,10 @@ pub(super) fn session(target: &Target) -> (Parameters, Parameters) {
 /// Names and values of a session's parameters.
 pub(super) type Parameters = Vec<(String, String)>;
 
-/// The remark on a server that does not know the parameter `statement_timeout`.
-pub(super) const UNBOUNDED: &str = "a pooler refuses the startup parameter `statement_timeout`, so \
-    statements have no time limit: add it to the pooler's `ignore_startup_parameters`, and limit \
-    them by `ALTER ROLE … SET statement_timeout`";
+/// The remark on a pooler that refuses or drops the parameter `statement_timeout`.
+pub(super) const UNBOUNDED: &str = "a pooler does not pass on the startup parameter \
+    `statement_timeout`, so statements have no time limit: `ALTER ROLE … SET statement_timeout` \
+    gives them one";
 
 /// In bytes: the limit of one message of the server.
 pub(super) fn max_message(target: &Target) -> u64 {

@@ -1,9 +1,10 @@
 //! PostgreSQL, through a [`deadpool`] pool of [`tokio_postgres`] clients: the stricter of the two
-//! services for it.
+//! services for it, which demands a login that is bound to TLS.
 //!
 //! # Locator
 //! `postgres://user:password@host:port/database`, or `postgresql://`. By default, the port is 5432
-//! and the database is the user's name. Parameters:
+//! and the database is the user's name. There may be up to 8 hosts: `a.example,b.example:5433`.
+//! Parameters:
 //!
 //! | parameter | meaning | default |
 //! |---|---|---|
@@ -13,6 +14,7 @@
 //! | `connect_timeout` | seconds until connecting has failed, 1 to 300 | 10 |
 //! | `statement_timeout` | milliseconds per statement, on the server, 1 to 86 400 000 | 30 000 |
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, as in `Postgres` |
+//! | `target_session_attrs` | the server that a connection needs, if there are several | `any` |
 //! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
 //!
 //! `connect_timeout` also limits the wait for a free connection of the pool. The default of
@@ -40,14 +42,23 @@
 //! account can become, their privileges, and `pg_stat_ssl` for the connection. It is then the
 //! pool's first connection.
 //!
+//! # Several hosts
+//! Each connection tries the hosts in the order in which they are written, and stays with the first
+//! one that fits `target_session_attrs`: `any`, `read-write`, `read-only`, `primary`, `standby` or
+//! `prefer-standby`, as in libpq (PostgreSQL documentation, 34.1.2). So the next connections follow
+//! a failover. Each host passes the address rules and the field's `hosts` alone, and its
+//! certificate has to be valid for its own name. A host that rejects the credentials ends the
+//! search. The posture's endpoint is the host of the first connection. `connect_timeout` is for
+//! each host.
+//!
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes, and 1000 notices and changed settings, or 1 MiB of them, between two
-//! queries. A header that announces more ends the connection, before memory is allocated for it. SCRAM's iterations are
-//! 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature are checked. Notices
-//! and notifications are dropped, so that no text of the server is logged. An error may have
-//! 256 KiB. It becomes printable on the way to the driver, and a password of ours in it, in any
-//! encoding, is replaced.
+//! queries. A header that announces more ends the connection, before memory is allocated for it.
+//! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
+//! are checked. Notices and notifications are dropped, so that no text of the server is logged. An
+//! error may have 256 KiB. It becomes printable on the way to the driver, and a password of ours in
+//! it, in any encoding, is replaced.
 //!
 //! # How it reconnects
 //! A connection that broke, does not answer within 5 s, or is 30 minutes old is not handed out
@@ -177,7 +188,7 @@ impl Service for TokioPostgres {
         posture.privileges = account.privileges();
         posture.remarks.extend(account.remark(target));
         posture.remarks.push(REMARK);
-        posture.remarks.extend(opened.remark);
+        posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
         let findings = opened.proof.finding.into_iter().chain(account.findings(target));
         let pool = pool(target, connections, opened.client)?;
         // Move the first connection into the pool.
@@ -354,7 +365,6 @@ struct Opened {
     proof: Proof,
     /// The major version of the server.
     release: Option<u32>,
-    remark: Option<&'static str>,
     settled: Settled,
     refused: Refused,
 }
@@ -389,7 +399,6 @@ async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Ref
         tls: session.tls,
         proof: session.proof,
         release: session.release,
-        remark: session.is_unbounded.then_some(postgresql::UNBOUNDED),
         settled,
         refused,
     })

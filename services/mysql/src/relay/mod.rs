@@ -1,0 +1,185 @@
+//! The relay's part of a connection: the greetings, TLS, the login, and then the limits on the
+//! server's messages.
+//!
+//! The server speaks first, but the driver is asked before TLS begins: the request for TLS holds
+//! the capabilities that the driver wants, and a driver without the token gets no connection.
+
+pub(crate) mod greeting;
+pub(crate) mod limits;
+pub(crate) mod login;
+mod packet;
+mod proof;
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use backing_services_rules::rule::OPPORTUNISTIC_TLS;
+use backing_services_runtime::posture::TlsPosture;
+use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::metered::Metered;
+use backing_services_runtime::service::reconnect::ReconnectBackoff;
+use backing_services_runtime::service::relay::{DriverStream, Opening, Protocol};
+use backing_services_runtime::service::time::with_timeout;
+use backing_services_runtime::service::{Refusal, Stream, Target};
+use backing_services_runtime::{Failure, Finding};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use self::greeting::{DEPRECATE_EOF, DriverLogin, Greeting, NONCE, SSL};
+use self::limits::MessageLimits;
+use self::login::{Login, Plugin};
+use self::packet::Packets;
+use crate::failure::number;
+
+/// The result of the pool's first login, which the posture reports.
+#[derive(Debug)]
+pub(crate) struct FirstLogin {
+    pub(crate) tls: Option<TlsPosture>,
+    pub(crate) plugin: Plugin,
+}
+
+/// The protocol of MySQL and MariaDB.
+#[derive(Debug)]
+pub(crate) struct MySqlProtocol {
+    /// The limit of one message of the server in bytes.
+    pub(crate) largest: u64,
+    pub(crate) first: Arc<OnceLock<FirstLogin>>,
+}
+
+impl Protocol for MySqlProtocol {
+    type Hello = ();
+    type Check = MessageLimits;
+
+    /// The server speaks first.
+    async fn greet(&self, _: &mut Opening<'_>) -> Result<Option<()>, Refusal> {
+        Ok(Some(()))
+    }
+
+    async fn open(
+        &self,
+        (): (),
+        opening: &mut Opening<'_>,
+    ) -> Result<Metered<Stream, MessageLimits>, Refusal> {
+        let (target, limit) = (opening.target, opening.target.connect_timeout());
+        let late = |_| Failure::no_greeting();
+        let mut server = Packets::new(dial(target, opening.settled.get()).await?, 0);
+        let packet = with_timeout(limit, server.read()).await.map_err(late)??;
+        let greeting = Greeting::read(&packet)?;
+        if !target.is_plaintext() && greeting.capabilities & SSL == 0 {
+            return Err(without_tls(target));
+        }
+
+        let mut driver = Packets::new(&mut *opening.driver, 0);
+        let login = ask_driver(&mut driver, &greeting).await?;
+        if !opening.token.is(&login.user) {
+            return Err(stranger().into());
+        }
+
+        if !target.is_plaintext() {
+            let request = login.request(login::added(target));
+            let requesting = server.write(&request);
+            with_timeout(limit, requesting).await.map_err(late)??;
+        }
+        let (next, connection) = (server.next(), server.into_inner());
+        if !target.is_plaintext() {
+            nothing_early(&connection)?;
+        }
+        let dialled = target.encrypt(connection).await?;
+        let mut server = Packets::new(dialled.stream, next);
+        let logging_in = Login {
+            target,
+            greeting: &greeting,
+            driver: &login,
+            first: self.first.get().map(|first| first.plugin),
+        };
+        let plugin = with_timeout(limit, logging_in.run(&mut server)).await.map_err(late)??;
+        self.first.get_or_init(|| FirstLogin { tls: dialled.tls, plugin });
+        driver.write(OK).await?;
+        let without_eof = login.capabilities & DEPRECATE_EOF != 0;
+        let limits = MessageLimits::new(self.largest, Some(opening.settled.clone()), without_eof);
+        Ok(Metered::new(server.into_inner(), limits))
+    }
+
+    async fn refuse(&self, opening: &mut Opening<'_>, refusal: &Refusal) -> io::Result<()> {
+        let text = refusal.to_string();
+        let head = [&[0xff], &number(refusal).to_le_bytes()[..], b"#HY000"].concat();
+        let packet = [&head, text.as_bytes()].concat();
+        let length = packet.len().min(packet::LONGEST);
+        let [a, b, c, _] = u32::try_from(length).unwrap_or_default().to_le_bytes();
+        opening.driver.write_all(&[&[a, b, c, 0], &packet[..length]].concat()).await?;
+        opening.driver.flush().await
+    }
+}
+
+/// `OK_Packet`, with the status `SERVER_STATUS_AUTOCOMMIT`.
+const OK: &[u8] = b"\0\0\0\x02\0\0\0";
+
+/// Dials the server. Once the service has attached, a port that refuses connections is dialled
+/// again until the time is over: the server may be starting again. sqlx does so by itself only if
+/// it dials the server.
+async fn dial(target: &Target, has_attached: bool) -> Result<TcpStream, Refusal> {
+    let (mut backoff, end) = (ReconnectBackoff::new(), Instant::now() + target.connect_timeout());
+    loop {
+        let dialled = target.dial_tcp().await;
+        let Err(refusal) = &dialled else { return dialled };
+        let is_refused = matches!(
+            refusal,
+            Refusal::Failure(failure) if failure.kind() == FailureKind::Unreachable
+        );
+        if !has_attached || !is_refused {
+            return dialled;
+        }
+        backoff.failed(refusal);
+        if timeout_at(end, backoff.wait()).await.is_err() {
+            return dialled;
+        }
+    }
+}
+
+/// Greets the driver in the server's place, and reads its answer.
+async fn ask_driver(
+    driver: &mut Packets<&mut DriverStream>,
+    greeting: &Greeting,
+) -> Result<DriverLogin, Refusal> {
+    let mut nonce = [0; NONCE];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| Failure::protocol())?;
+    driver.write(&greeting.for_driver(nonce)).await?;
+    DriverLogin::read(&driver.read().await?, greeting.offered())
+}
+
+fn stranger() -> Failure {
+    Failure::new(
+        FailureKind::Protocol,
+        "a connection to the endpoint of this process's driver has not its name",
+        "connect by the resource's client",
+    )
+}
+
+/// Checks that the server has sent nothing between its greeting and TLS. Such bytes were sent in
+/// cleartext, and would be read as if they came through TLS.
+fn nothing_early(connection: &TcpStream) -> Result<(), Refusal> {
+    let mut early = [0];
+    match connection.try_read(&mut early) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Ok(0) | Err(_) => Err(Failure::closed_before_login().into()),
+        Ok(_) => Err(Finding::new(
+            &OPPORTUNISTIC_TLS,
+            "data arrived before TLS began: an attacker is on the path, or it is not a MySQL \
+             server",
+        )
+        .with_help("check what is between here and the server")
+        .into()),
+    }
+}
+
+fn without_tls(target: &Target) -> Refusal {
+    Finding::new(&OPPORTUNISTIC_TLS, "the server has no TLS, and nothing is said to it")
+        .with_help(target.help_without_tls(
+            "switch TLS on in the server (`ssl_cert`, `ssl_key`, and `require_secure_transport = \
+             ON`), or write the host of one that has it",
+            "`ssl-mode=DISABLED`",
+        ))
+        .into()
+}
