@@ -101,6 +101,14 @@ impl Connections {
         }
     }
 
+    /// Waits until they are closed and none is left, or until those that are left are cut.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut count = self.0.subscribe();
+        async move {
+            let _ = count.wait_for(|count| count.closed && (count.cut || count.live == 0)).await;
+        }
+    }
+
     /// True once [`Connections::close`] was called.
     pub(crate) fn are_closed(&self) -> bool {
         self.count.borrow().closed

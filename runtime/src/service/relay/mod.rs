@@ -15,7 +15,8 @@
 //! # Life
 //! A relay belongs to one client: [`Attachment::with_relay`](crate::service::Attachment). When the
 //! client is closed, the relay opens no connection any more. When the time for closing is over, it
-//! ends those that are left. When it is dropped, its connections, its task and its folder are gone.
+//! ends those that are left. Then its connections, its task and its folder are gone, as they are
+//! when it is dropped.
 
 mod copying;
 mod endpoint;
@@ -225,7 +226,11 @@ impl Relay {
             token: token.clone(),
             shared: Arc::clone(&shared),
         };
-        running.spawn(serving.run(endpoint));
+        let ended = shared.connections.ended();
+        // The endpoint ends with it, and so does its folder.
+        running.spawn(async move {
+            let _ = run_until_cancelled(ended, serving.run(endpoint)).await;
+        });
         Ok(Self { address, token, shared, _running: running })
     }
 

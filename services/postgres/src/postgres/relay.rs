@@ -437,7 +437,7 @@ mod fuzz {
                 assert!(input.bytes().len() < 4);
                 return;
             };
-            let Some(startup) = super::tests::read(parameters) else { return };
+            let Some(startup) = tests::read(parameters) else { return };
             let text = String::from_utf8_lossy(parameters);
             assert!(text.contains("user\x000123456789abcdef0123456789abcdef\0"), "{text}");
             let own = [(&startup.known, &KNOWN[..]), (&startup.extra, &EXTRA[..])];

@@ -464,8 +464,9 @@ fn check_cost(challenge: &[u8], is_waived: bool) -> Result<(), Refusal> {
         .with_help("set the password again, with `scram_iterations` at 4096 or more")
         .into());
     }
-    // Base64 has four characters for three bytes.
-    let salt = field(b"s=").map_or(0, |salt| salt.len() / 4 * 3);
+    // Base64 has four characters for three bytes, and fills up the last four.
+    let characters = |salt: &[u8]| salt.iter().filter(|character| **character != b'=').count();
+    let salt = field(b"s=").map_or(0, characters) * 3 / 4;
     if iterations > MOST_ITERATIONS || salt > LONGEST_SALT {
         return Err(Finding::new(
             &WEAK_AUTHENTICATION,
@@ -729,7 +730,7 @@ mod tests {
 
     #[test]
     fn the_cost_of_a_proof_is_bounded_in_both_directions() {
-        let salt = |length: usize| format!("r=a,s={},i=4096", "A".repeat(length));
+        let salt = |salt: &str| format!("r=a,s={salt},i=4096");
         for (challenge, is_accepted, is_accepted_if_waived) in [
             ("r=a,s=b,i=4096", true, true),
             ("r=a,s=b,i=100000", true, true),
@@ -746,9 +747,10 @@ mod tests {
             ("r=a,s=b,i=4096 ", false, false),
             ("r=a,s=b", false, false),
             ("", false, false),
-            (&salt(1368), true, true),
-            (&salt(1372), false, false),
-            (&salt(16_000), false, false),
+            // 1024 bytes, 1026, and 12 000.
+            (&salt(&("A".repeat(1366) + "==")), true, true),
+            (&salt(&"A".repeat(1368)), false, false),
+            (&salt(&"A".repeat(16_000)), false, false),
         ] {
             let check = |is_waived| check_cost(challenge.as_bytes(), is_waived).is_ok();
             assert_eq!(check(false), is_accepted, "{challenge}");

@@ -219,7 +219,7 @@ fn is_list(body: &[u8], size: usize) -> bool {
 fn printed(body: &[u8]) -> Option<Vec<u8>> {
     let mut fields = body.strip_suffix(b"\0")?;
     let mut printed = Vec::new();
-    while let Some((kind, rest)) = fields.split_first() {
+    while let Some((kind, rest)) = fields.split_first().filter(|(kind, _)| **kind != 0) {
         let end = rest.iter().position(|byte| *byte == 0)?;
         let text = String::from_utf8_lossy(&rest[..end]);
         printed.push(*kind);
@@ -228,7 +228,7 @@ fn printed(body: &[u8]) -> Option<Vec<u8>> {
         fields = &rest[end + 1..];
     }
     printed.push(0);
-    Some(printed)
+    fields.is_empty().then_some(printed)
 }
 
 #[cfg(test)]
@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_none_ends_it() {
-        for body in [&b""[..], b"M", b"Mno end", b"Mno end\0", b"Ma\0Cb\0\0c"] {
+        for body in [&b""[..], b"M", b"Mno end", b"Mno end\0", b"Ma\0Cb\0\0c", b"Ma\0\0Cb\0\0"] {
             for kind in *b"EN" {
                 let ended = output(true, &message(kind, body));
                 assert_eq!(ended, Err("the server sent an error that is none"), "{body:?}");
@@ -576,8 +576,8 @@ mod fuzz {
                 b'E' | b'N' => {
                     assert_eq!(body.len(), length, "a text is passed as a whole");
                     let fields = body.strip_suffix(b"\0").unwrap();
-                    for field in fields.split_terminator(|byte| *byte == 0) {
-                        let text = str::from_utf8(&field[1..]).unwrap();
+                    for field in fields.split_inclusive(|byte| *byte == 0) {
+                        let text = str::from_utf8(&field[1..field.len() - 1]).unwrap();
                         assert!(!redact::is_in(text.as_bytes()), "{text}");
                         assert!(!text.contains(char::is_control), "{text}");
                     }
