@@ -103,9 +103,15 @@ impl Connections {
 
     /// Waits until they are closed and none is left, or until those that are left are cut.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut count = self.0.subscribe();
+        let (mut count, mut cut) = (self.count.subscribe(), self.cut.subscribe());
         async move {
-            let _ = count.wait_for(|count| count.closed && (count.cut || count.live == 0)).await;
+            let none_is_left = async {
+                let _ = count.wait_for(|count| count.closed && count.live == 0).await;
+            };
+            let are_cut = async {
+                let _ = cut.wait_for(|cut| *cut).await;
+            };
+            run_until_cancelled(are_cut, none_is_left).await;
         }
     }
 
