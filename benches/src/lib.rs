@@ -69,6 +69,7 @@ pub const ALL: &[Benchmark] = &[
     Benchmark { name: "attach_many", environment: None, run: attach::run_many },
     Benchmark { name: "client", environment: None, run: live::client::run },
     Benchmark { name: "query", environment: None, run: live::query::run },
+    Benchmark { name: "bulk", environment: None, run: live::bulk::run },
     Benchmark { name: "swap", environment: None, run: live::swap::run },
     Benchmark { name: "memory", environment: None, run: live::memory::run },
     Benchmark { name: "size", environment: None, run: program::run_size },

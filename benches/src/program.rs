@@ -69,7 +69,7 @@ struct Services {
 async fn visit(State(services): State<std::sync::Arc<Services>>) -> Result<String, String> {
     let count: i64 =
         sqlx::query_scalar("SELECT count(*) FROM orders")
-            .fetch_one(&*services.orders.client()).await.map_err(|error| error.to_string())?;
+            .fetch_one(&services.orders.client()).await.map_err(|error| error.to_string())?;
     let visits: i64 = redis::cmd("INCR").arg("visits")
         .query_async(&mut services.sessions.client()).await.map_err(|error| error.to_string())?;
     Ok(format!("{count} {visits}"))

@@ -31,6 +31,7 @@ fn count(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["client"] => println!("{}", memory::allocations_of_client(ALLOCATOR)?),
         ["resources", who, count] => print(memory::resources(ALLOCATOR, who, count.parse()?)?),
+        ["connections", who, count] => print(memory::connections(ALLOCATOR, who, count.parse()?)?),
         ["swaps", who, count] => print(memory::swaps(ALLOCATOR, who, count.parse()?)?),
         ["allocations"] => {
             for loader in loaders() {

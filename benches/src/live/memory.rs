@@ -7,6 +7,7 @@ use std::time::Duration;
 use backing_services::{BackingServices, Environment, Postgres, Resource, Sqlite};
 use backing_services_tests::canary::PASSWORD;
 use backing_services_tests::postgres;
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use stats_alloc::{Region, StatsAlloc};
@@ -23,7 +24,7 @@ const RESOURCES: [usize; 5] = [1, 2, 4, 8, 16];
 /// swaps.
 const SWAPS: [usize; 2] = [100, 1000];
 
-/// The variables by which `guard` finds the server.
+/// The names of the [`variables`].
 const PORT: &str = "BENCHES_PORT";
 const CA: &str = "BENCHES_CA";
 
@@ -133,13 +134,8 @@ pub fn resources(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 
     on_a_runtime(async {
         if who == "ours" {
             let source = Environment::from_iter((1..=count).flat_map(|i| {
-                let locator = format!(
-                    "postgres://{}@localhost:{port}/{}",
-                    postgres::USER,
-                    postgres::DATABASE
-                );
                 [
-                    (format!("SHOP_P{i}_URL"), locator),
+                    (format!("SHOP_P{i}_URL"), locator(&port)),
                     (format!("SHOP_P{i}_PASSWORD"), PASSWORD.to_owned()),
                     (format!("SHOP_P{i}_CA"), ca.clone()),
                 ]
@@ -153,17 +149,7 @@ pub fn resources(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 
             };
         }
         let port = port.parse()?;
-        let connect = || {
-            let options = PgConnectOptions::new_without_pgpass()
-                .host("localhost")
-                .port(port)
-                .username(postgres::USER)
-                .password(PASSWORD)
-                .database(postgres::DATABASE)
-                .ssl_mode(PgSslMode::VerifyFull)
-                .ssl_root_cert_from_pem(ca.clone().into_bytes());
-            PgPoolOptions::new().connect_with(options)
-        };
+        let connect = || PgPoolOptions::new().connect_with(with_sqlx(port, &ca));
         // Allocates everything that is allocated once per process.
         connect().await?.close().await;
         settle().await;
@@ -179,6 +165,21 @@ pub fn resources(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 
     })
 }
 
+fn locator(port: &str) -> String {
+    format!("postgres://{}@localhost:{port}/{}", postgres::USER, postgres::DATABASE)
+}
+
+fn with_sqlx(port: u16, ca: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("localhost")
+        .port(port)
+        .username(postgres::USER)
+        .password(PASSWORD)
+        .database(postgres::DATABASE)
+        .ssl_mode(PgSslMode::VerifyFull)
+        .ssl_root_cert_from_pem(ca.to_owned().into_bytes())
+}
+
 async fn attached<T: BackingServices + Send + Sync>(
     allocator: Allocator,
     source: &Environment,
@@ -191,6 +192,52 @@ async fn attached<T: BackingServices + Send + Sync>(
     let found = Used::now(allocator)?.since(before);
     services.detach().await;
     Ok(found)
+}
+
+/// `guard connections ours 200`: bytes of the heap and resident ones that so many idle connections
+/// take, beside the first one.
+///
+/// # Errors
+/// If a connection to the server, whose variables are in the environment, fails.
+pub fn connections(allocator: Allocator, who: &str, count: usize) -> Result<[f64; 2]> {
+    let (port, ca) = (std::env::var(PORT)?, std::env::var(CA)?);
+    on_a_runtime(async {
+        if who == "ours" {
+            let locator = locator(&port);
+            let source = Environment::from_iter([
+                ("SHOP_P1_URL", format!("{locator}?max_connections={}", count + 1)),
+                ("SHOP_P1_PASSWORD", PASSWORD.to_owned()),
+                ("SHOP_P1_CA", ca),
+            ]);
+            let services = One::attach_from(&source).await?;
+            let found = opened(allocator, &services.p1.client(), count).await;
+            services.detach().await;
+            return found;
+        }
+        let most = u32::try_from(count + 1)?;
+        let options = with_sqlx(port.parse()?, &ca);
+        let pool = PgPoolOptions::new().max_connections(most).connect_with(options).await?;
+        opened(allocator, &pool, count).await
+    })
+}
+
+/// The bytes of so many more connections of a pool, once they are idle. They are opened one after
+/// the other: the memory of many handshakes at once would remain in the process.
+async fn opened(allocator: Allocator, pool: &PgPool, count: usize) -> Result<[f64; 2]> {
+    let mut held = vec![pool.acquire().await?];
+    settle().await;
+    let before = Used::now(allocator)?;
+    while held.len() <= count {
+        held.push(pool.acquire().await?);
+    }
+    drop(held);
+    settle().await;
+    Ok(Used::now(allocator)?.since(before))
+}
+
+/// The variables by which `guard` finds a server.
+pub(super) fn variables(server: &postgres::Postgres) -> [(&'static str, String); 2] {
+    [(PORT, server.port.to_string()), (CA, server.authority.pem())]
 }
 
 /// `guard swaps ours`: bytes of the heap and resident ones that remain after the swaps.
@@ -250,7 +297,7 @@ pub fn run(options: Options) -> Result<Outcome> {
          not counted: bytes of the heap that are in use, and resident bytes of the process.",
     );
     let server = postgres::Postgres::start();
-    let variables = [(PORT, server.port.to_string()), (CA, server.authority.pem())];
+    let variables = variables(&server);
     let subjects = [("ours", "ours"), ("bare pool", "bare")];
     for count in RESOURCES {
         let mut found = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 
 use crate::Result;
 
+pub mod bulk;
 pub mod client;
 pub mod counted;
 pub mod memory;

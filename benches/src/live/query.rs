@@ -59,7 +59,7 @@ pub fn run(options: Options) -> Result<Outcome> {
         let pool: PgPool = orders.client().clone();
         let through_ours = move || {
             let orders = orders.clone();
-            async move { sqlx::query("SELECT 1").execute(&*orders.client()).await.map(drop) }
+            async move { sqlx::query("SELECT 1").execute(&orders.client()).await.map(drop) }
         };
         let through_the_pool = move || {
             let pool = pool.clone();

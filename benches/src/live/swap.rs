@@ -33,7 +33,7 @@ trait Swapped: Send + Sync {
 
 impl Swapped for Resource<Postgres> {
     fn select(&self) -> Boxed<'_, bool> {
-        Box::pin(async { sqlx::query("SELECT 1").execute(&*self.client()).await.is_ok() })
+        Box::pin(async { sqlx::query("SELECT 1").execute(&self.client()).await.is_ok() })
     }
 
     fn swap<'a>(&'a self, to: &'a postgres::Postgres) -> Boxed<'a, Result<()>> {

@@ -14,13 +14,16 @@ use crate::report::refusal::Refusal;
 
 /// The connections that a client has, and those that it opens. Clones share the count.
 #[derive(Clone)]
-pub struct Connections(watch::Sender<Count>);
+pub struct Connections {
+    count: watch::Sender<Count>,
+    /// True once closing has stopped waiting. Each connection waits for it, so that it is apart from
+    /// the count, which changes with each of them.
+    cut: watch::Sender<bool>,
+}
 
 #[derive(Clone, Copy)]
 struct Count {
     closed: bool,
-    /// True once closing has stopped waiting.
-    cut: bool,
     live: usize,
 }
 
@@ -34,7 +37,10 @@ impl Connections {
     /// No connection yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(watch::Sender::new(Count { closed: false, cut: false, live: 0 }))
+        Self {
+            count: watch::Sender::new(Count { closed: false, live: 0 }),
+            cut: watch::Sender::new(false),
+        }
     }
 
     /// Opens one more connection. It is counted until its [`CountedConnection`] is dropped.
@@ -51,7 +57,7 @@ impl Connections {
     {
         let counted = CountedConnection(self.clone());
         // One step: closing either sees this opening, or is seen by it.
-        let begun = self.0.send_if_modified(|count| {
+        let begun = self.count.send_if_modified(|count| {
             count.live += 1;
             !count.closed
         });
@@ -72,13 +78,13 @@ impl Connections {
         // On the heap: the caller's future has to hold it otherwise, once for each layer.
         let work = Box::pin(work);
         async move {
-            let mut closed = self.0.subscribe();
+            let mut closed = self.count.subscribe();
             let closing = async {
                 let _ = closed.wait_for(|count| count.closed).await;
             };
             let done = run_until_cancelled(closing, work).await;
             // Work that ends together with the client has ended too late.
-            let done = done.filter(|_| !self.0.borrow().closed);
+            let done = done.filter(|_| !self.count.borrow().closed);
             done.unwrap_or_else(|| Err(Failure::detached().into()))
         }
     }
@@ -87,17 +93,31 @@ impl Connections {
     /// left. If it is dropped before, it cuts the connections that are left: see
     /// [`CountedConnection::cut`].
     pub fn close(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.0.send_modify(|count| count.closed = true);
-        let (mut live, cutting) = (self.0.subscribe(), CutOnDrop(self.clone()));
+        self.count.send_modify(|count| count.closed = true);
+        let (mut live, cutting) = (self.count.subscribe(), CutOnDrop(self.clone()));
         async move {
             let _cutting = cutting;
             let _ = live.wait_for(|count| count.live == 0).await;
         }
     }
 
+    /// Waits until they are closed and none is left, or until those that are left are cut.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (mut count, mut cut) = (self.count.subscribe(), self.cut.subscribe());
+        async move {
+            let none_is_left = async {
+                let _ = count.wait_for(|count| count.closed && count.live == 0).await;
+            };
+            let are_cut = async {
+                let _ = cut.wait_for(|cut| *cut).await;
+            };
+            run_until_cancelled(are_cut, none_is_left).await;
+        }
+    }
+
     /// True once [`Connections::close`] was called.
     pub(crate) fn are_closed(&self) -> bool {
-        self.0.borrow().closed
+        self.count.borrow().closed
     }
 
     /// Closes them when the guard is dropped. The future of
@@ -123,13 +143,13 @@ struct CutOnDrop(Connections);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| count.cut = true);
+        self.0.cut.send_replace(true);
     }
 }
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Count { closed, live, .. } = *self.0.borrow();
+        let Count { closed, live, .. } = *self.count.borrow();
         f.debug_struct("Connections").field("closed", &closed).field("live", &live).finish()
     }
 }
@@ -142,10 +162,10 @@ impl CountedConnection {
     /// Waits until the connection has to end, although it is in use: the time for closing is over.
     /// The future does not borrow the connection.
     pub fn cut(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut count = self.0.0.subscribe();
+        let mut cut = self.0.cut.subscribe();
         async move {
             // The sender lives in the connection. Its end does not count as a cut.
-            if count.wait_for(|count| count.cut).await.is_err() {
+            if cut.wait_for(|cut| *cut).await.is_err() {
                 std::future::pending().await
             }
         }
@@ -154,7 +174,7 @@ impl CountedConnection {
 
 impl Drop for CountedConnection {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| count.live = count.live.saturating_sub(1));
+        self.0.count.send_modify(|count| count.live = count.live.saturating_sub(1));
     }
 }
 

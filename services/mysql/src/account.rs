@@ -45,19 +45,6 @@ impl Account {
         [&self.login, &self.user].into_iter().any(|reported| name(reported) != asked)
     }
 
-    /// The statement that sets a connection's statement timeout.
-    pub(super) fn bound(&self, milliseconds: u64) -> String {
-        if self.product.is_mariadb {
-            format!(
-                "SET SESSION max_statement_time = {}.{:03}",
-                milliseconds / 1000,
-                milliseconds % 1000
-            )
-        } else {
-            format!("SET SESSION max_execution_time = {milliseconds}")
-        }
-    }
-
     /// The account's privileges, in the words of `needs`.
     pub(super) fn privileges(&self) -> Vec<String> {
         let mut privileges: Vec<String> = Vec::new();

@@ -33,10 +33,10 @@
 //!    not report whether it does.
 //! 3. **The statement's time** is bounded by the connection's first statement.
 //!
-//! The first connection of the pool runs **the probe**, in two round trips. The first fixes the
-//! settings that could change the meaning of its statements, and reads the account, `Ssl_cipher` of
-//! the connection, and the grants. The second sets the statement timeout, and reads the grants of
-//! the roles that the account can activate. See below for how they are judged.
+//! The first connection of the pool runs **the probe**, in one round trip. It fixes the settings
+//! that could change the meaning of its statements, reads the account, `Ssl_cipher` of the
+//! connection and the grants, and sets the statement timeout. If the account can activate roles, a
+//! second round trip reads their grants. See below for how they are judged.
 //!
 //! The driver holds no password, no certificate, and no address of the server: its options have the
 //! relay's socket and a random name that no other process can use.
@@ -227,14 +227,14 @@ impl Service for MySql {
         let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
         let protocol = MySqlProtocol { largest, first: Arc::clone(&first) };
         let relay = Relay::start(Self::NAME, protocol, target, "mysqld.sock")?;
-        // The probe determines the statement, which depends on the product.
-        let bound = Arc::new(OnceLock::new());
-        let pool = pool(target, options(&relay), Arc::clone(&bound));
+        let pool = pool(target, options(&relay));
+        let closing = pool.clone();
+        let relay = relay.closing(move || drop(closing.close()));
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
         let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
         let mut connection = acquired.map_err(explain)?;
-        let probing = probe(connection.get().ok_or_else(no_answer)?, target, &bound);
-        let account = with_timeout(attempt.time_left(), probing).await??;
+        let probing = probe(connection.get().ok_or_else(no_answer)?, target);
+        let account = with_timeout(attempt.time_left(), probing).await?.map_err(explain)?;
         // A connection that activated roles has other privileges than a new one: it is not reused.
         if !account.took_roles {
             connection.keep();
@@ -302,29 +302,37 @@ fn options(relay: &Relay) -> MySqlConnectOptions {
     }
 }
 
-/// A pool without connections. `bound` is the statement that limits the time of a connection's
-/// statements. It is empty until the first connection, the probe's, has determined it. Each later
-/// connection begins with it.
-fn pool(target: &Target, options: MySqlConnectOptions, bound: Arc<OnceLock<String>>) -> MySqlPool {
-    // The probe limits the first connection itself.
-    let first = AtomicBool::new(true);
+/// A pool without connections. The probe limits the statements of the first connection itself.
+fn pool(target: &Target, options: MySqlConnectOptions) -> MySqlPool {
+    let (first, bound) = (AtomicBool::new(true), bound(target));
     let most = target.locator().number("max_connections").unwrap_or(MAX_CONNECTIONS);
     driver::pool_options::<sqlx::MySql>(target, u32::try_from(most).unwrap_or(u32::MAX))
         .after_connect(move |connection, _| {
             let is_first = first.swap(false, Ordering::Relaxed);
-            let bound = bound.get().cloned();
+            let bound = sqlx::raw_sql(AssertSqlSafe(bound.clone()));
             Box::pin(async move {
                 if is_first {
                     return Ok(());
                 }
                 // The pool logs this error, so it must not contain the server's text.
                 let unbounded =
-                    || sqlx::Error::Protocol("the statement's time could not be bounded".into());
-                let bound = sqlx::raw_sql(AssertSqlSafe(bound.ok_or_else(unbounded)?));
-                bound.execute(connection).await.map(drop).map_err(|_| unbounded())
+                    |_| sqlx::Error::Protocol("the statement's time could not be bounded".into());
+                bound.execute(connection).await.map(drop).map_err(unbounded)
             })
         })
         .connect_lazy_with(options)
+}
+
+/// The statement that sets a connection's statement timeout: in seconds for MariaDB, and in
+/// milliseconds for MySQL. Each product ignores the other one's comment (MariaDB documentation,
+/// "Comment Syntax"), so that the product need not be known.
+fn bound(target: &Target) -> String {
+    let milliseconds = target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT);
+    let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+    format!(
+        "SET SESSION /*M!100101 max_statement_time = {seconds}.{rest:03} */\
+         /*!50708 max_execution_time = {milliseconds} */"
+    )
 }
 
 /// The limit of roles whose grants are read.
@@ -369,17 +377,12 @@ const QUESTION: &str = "SELECT VERSION(), CURRENT_USER(), USER(), @@GLOBAL.lower
 /// Separates the results of several roles.
 const MARK: &str = "SELECT 0, 0, 0, 0";
 
-/// Two round trips. It fails closed: a missing row, an extra row, a NULL, a value that is not text,
-/// or a grant that cannot be parsed is not an answer.
-async fn probe(
-    connection: &mut MySqlConnection,
-    target: &Target,
-    bound: &OnceLock<String>,
-) -> Result<Account, Refusal> {
-    let mut account = read(&rows(connection, &format!("{}; {QUESTION}", fixing())).await?)?;
+/// One round trip, and another one if there are roles to read. It fails closed: a missing row, an
+/// extra row, a NULL, a value that is not text, or a grant that cannot be parsed is not an answer.
+async fn probe(connection: &mut MySqlConnection, target: &Target) -> Result<Account, Refusal> {
+    let question = format!("{}; {QUESTION}; {}{}", fixing(), bound(target), restoring());
+    let mut account = read(&rows(connection, &question).await?)?;
 
-    let statement =
-        account.bound(target.locator().number("statement_timeout").unwrap_or(STATEMENT_TIMEOUT));
     let mut roles = account.grants.roles();
     if account.product.is_mariadb {
         // The active roles were listed already.
@@ -389,13 +392,13 @@ async fn probe(
         return Err(no_answer());
     }
     account.took_roles = !roles.is_empty();
-    // A connection that activates roles is closed, so its settings stay fixed until then.
-    let restored = if roles.is_empty() { restoring() } else { String::new() };
-    let mut statements = vec![statement.clone() + &restored];
-    statements.extend(listing(account.product.is_mariadb, &roles));
-    let answers = rows(connection, &statements.join("; ")).await?;
-    let _ = bound.set(statement);
-    read_roles(&mut account, roles, &answers)?;
+    if account.took_roles {
+        // A connection that activates roles is closed, so its settings stay fixed until then.
+        let mut statements = vec![fixing()];
+        statements.extend(listing(account.product.is_mariadb, &roles));
+        let answers = rows(connection, &statements.join("; ")).await?;
+        read_roles(&mut account, roles, &answers)?;
+    }
     Ok(account)
 }
 
@@ -560,7 +563,8 @@ mod fuzz {
         "mysql://a:amaryllis-bulb-83@167837955/?ssl-mode=REQUIRED",
     ];
 
-    /// If we accept a locator, the driver would read it with the same host, port, user and database.
+    /// If we accept a locator, the driver would read it with the same host, port, user and
+    /// database.
     #[test]
     fn the_driver_reads_the_same_locator() {
         check!(LOCATORS, |input| {

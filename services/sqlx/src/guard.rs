@@ -93,7 +93,7 @@ where
         'c: 'e,
         E: 'q + Execute<'q, DB>,
     {
-        (&**self).fetch_many(query)
+        Executor::fetch_many(&**self, query)
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -104,7 +104,7 @@ where
         'c: 'e,
         E: 'q + Execute<'q, DB>,
     {
-        (&**self).fetch_optional(query)
+        Executor::fetch_optional(&**self, query)
     }
 
     fn prepare_with<'e>(
@@ -115,7 +115,7 @@ where
     where
         'c: 'e,
     {
-        (&**self).prepare_with(sql, parameters)
+        Executor::prepare_with(&**self, sql, parameters)
     }
 
     // A method of the trait only with sqlx's `offline`, which this crate switches on for that.
@@ -124,7 +124,7 @@ where
     where
         'c: 'e,
     {
-        (&**self).describe(sql)
+        Executor::describe(&**self, sql)
     }
 }
 

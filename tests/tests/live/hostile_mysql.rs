@@ -66,6 +66,7 @@ async fn answering(mut peer: Peer) -> io::Result<Peer> {
                     &[&[Some("information_schema"), Some("0"), Some("0"), Some("0"), Some("0")]],
                 ),
                 rows(1, &[&[Some("GRANT USAGE ON *.* TO `winkelier`@`%`")]]),
+                ok(1),
             ])
         } else {
             ok(1)

@@ -31,7 +31,7 @@ static SERVER: LazyLock<MariaDb> = LazyLock::new(|| {
         "--local-infile=1".to_owned(),
     ];
     let server = MariaDb::with(authority, &options);
-    for user in ["signer", "loader", "worker"] {
+    for user in ["signer", "loader", "worker", "migrator"] {
         let plugin = if user == "signer" {
             format!("VIA ed25519 USING PASSWORD('{PASSWORD}')")
         } else {
@@ -39,7 +39,7 @@ static SERVER: LazyLock<MariaDb> = LazyLock::new(|| {
         };
         let _ = server.sql(&format!(
             "CREATE DATABASE {user}; CREATE USER {user}@'%' IDENTIFIED {plugin}; \
-             GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, CREATE ROUTINE, EXECUTE \
+             GRANT SELECT, INSERT, UPDATE, DELETE, ALTER, CREATE, DROP, CREATE ROUTINE, EXECUTE \
              ON {user}.* TO {user}@'%'"
         ));
     }
@@ -163,6 +163,22 @@ async fn results_of_several_statements_arrive_in_order() {
     let error = pool.execute("SELEKT 1").await.map(drop).unwrap_err().to_string();
     assert!(error.contains("You have an error in your SQL syntax"), "{error}");
     assert!(pool.execute("SELECT 1; SELEKT 1").await.is_err());
+    drop(pool);
+    shop.detach().await;
+}
+
+#[tokio::test]
+async fn migrations_of_the_driver_run() {
+    let shop: Shop = attach(&variables("migrator", "")).await.unwrap();
+    let pool = shop.orders.client();
+    let migrator = sqlx::migrate!("tests/live/steps_mysql");
+    for _ in 0..2 {
+        migrator.run(&*pool).await.unwrap();
+        let done = "SELECT count(*) FROM _sqlx_migrations WHERE success";
+        assert_eq!(sqlx::query_scalar::<_, i64>(done).fetch_one(&*pool).await.unwrap(), 2);
+    }
+    let one = sqlx::query_scalar::<_, i64>("SELECT id FROM invoices WHERE text = 'one'");
+    assert_eq!(one.fetch_one(&*pool).await.unwrap(), 1);
     drop(pool);
     shop.detach().await;
 }

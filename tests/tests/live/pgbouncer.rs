@@ -138,43 +138,30 @@ async fn a_session_s_pooler_is_used_as_the_server_is() {
 }
 
 #[tokio::test]
-async fn transaction_pooling_is_detected_and_named() {
-    let bouncer = PgBouncer::start(&Options::new(Mode::Transaction));
-    let error = refused::<Shop>(&variables(&bouncer, ""), SOON).await;
-    assert_eq!(problems(&error), ["unavailable"]);
-    assert!(error.to_string().contains("`prepared_statements=off`"), "{error}");
-
-    let shop: Shop = attach(&variables(&bouncer, "?prepared_statements=off")).await.unwrap();
-    assert_eq!(remarks(&shop, "each transaction"), 1, "{:?}", shop.orders.posture().remarks);
-    assert_eq!(failures(&shop).await, 0);
-    // No session of the server keeps a time limit of ours, which another client would get.
-    assert_eq!(bouncer.sql(&["SHOW statement_timeout"]), "0");
-    shop.detach().await;
+async fn transaction_pooling_that_forgets_is_refused() {
+    // One session for both transactions is the other way to see it.
+    for sessions in [20, 1] {
+        let options = Options::new(Mode::Transaction).pool_size(sessions);
+        let bouncer = PgBouncer::start(&options);
+        let error = refused::<Shop>(&variables(&bouncer, ""), SOON).await;
+        assert_eq!(problems(&error), ["unavailable"], "{error}");
+        assert!(error.to_string().contains("`max_prepared_statements`"), "{error}");
+        // No session of the server keeps a time limit of ours, which another client would get.
+        assert_eq!(bouncer.sql(&["SHOW statement_timeout"]), "0");
+    }
 }
 
 /// What `ignore_startup_parameters` drops is not in force, and the posture reports it.
 #[tokio::test]
 async fn a_time_limit_that_is_dropped_is_reported() {
-    let options = Options::new(Mode::Session).ignoring("extra_float_digits, statement_timeout");
-    let bouncer = PgBouncer::start(&options);
-    let shop: Shop = attach(&variables(&bouncer, "")).await.unwrap();
-    assert_eq!(remarks(&shop, "statements have no time limit"), 1);
-    shop.detach().await;
-    bouncer.server.sql(&format!("ALTER ROLE {USER} SET statement_timeout = '7s'"));
-    let bounded: Shop = attach(&variables(&bouncer, "?max_connections=1")).await.unwrap();
-    assert_eq!(remarks(&bounded, "statements have no time limit"), 0);
-    bounded.detach().await;
-}
-
-/// Both transactions would need the one session.
-#[tokio::test]
-async fn a_pooler_of_one_session_is_detected_too() {
-    let options = Options::new(Mode::Transaction).pool_size(1);
-    let bouncer = PgBouncer::start(&options);
-    let shop: Shop = attach(&variables(&bouncer, "?prepared_statements=off")).await.unwrap();
-    assert_eq!(remarks(&shop, "each transaction"), 1, "{:?}", shop.orders.posture().remarks);
-    assert_eq!(failures(&shop).await, 0);
-    shop.detach().await;
+    for (setting, count) in [("SET statement_timeout = '7s'", 0), ("RESET statement_timeout", 1)] {
+        let options = Options::new(Mode::Session).ignoring("extra_float_digits, statement_timeout");
+        let bouncer = PgBouncer::start(&options);
+        bouncer.server.sql(&format!("ALTER ROLE {USER} {setting}"));
+        let shop: Shop = attach(&variables(&bouncer, "")).await.unwrap();
+        assert_eq!(remarks(&shop, "statements have no time limit"), count);
+        shop.detach().await;
+    }
 }
 
 /// A pooler that ends TLS cannot bind the login, and the stricter service refuses it.

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::net::metered::AT_ONCE;
+use crate::net::time::run_until_cancelled;
 
 /// The buffer for the server's messages: 32 KiB, two records of TLS.
 const FROM_SERVER: usize = 32 * 1024;
@@ -20,17 +21,43 @@ const FROM_DRIVER: usize = 16 * 1024;
 /// The time that a server has to end a connection whose driver is gone.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// The time for which a server may send without a pause.
+const WITHOUT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The pause after that. A driver reads as long as there is something to read, and tokio does not
+/// make it yield: its caller's deadlines wait meanwhile. In this time it has read the whole buffer
+/// of the socket, finds nothing, and yields.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Copies in both directions. A slow reader stops the other side: no more than the two buffers is
-/// kept. It ends when the server's side has ended, and [`GOODBYE`] after the driver's has.
+/// kept. It ends when the server's side has ended, and [`GOODBYE`] after the driver's has, or after
+/// `hang_up`, which does not depend on what the driver has sent before.
 ///
 /// # Errors
 /// An error of one side, or the reason of a check of it.
-pub(super) async fn copy<D, S>(driver: &mut D, server: &mut S) -> io::Result<()>
+pub(super) async fn copy<D, S>(
+    driver: &mut D,
+    server: &mut S,
+    hang_up: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    D: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let leaving = async {
+        hang_up.await;
+        sleep(GOODBYE).await;
+    };
+    run_until_cancelled(leaving, copy_both(driver, server)).await.unwrap_or(Ok(()))
+}
+
+async fn copy_both<D, S>(driver: &mut D, server: &mut S) -> io::Result<()>
 where
     D: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut to_server, mut to_driver) = (Half::new(FROM_DRIVER), Half::new(FROM_SERVER));
+    to_driver.flow = Some(Flow::default());
     let mut late = pin!(sleep_until(Instant::now()));
     let mut is_leaving = false;
     poll_fn(|context| {
@@ -62,12 +89,38 @@ struct Half {
     /// True if something was written since the last flush.
     is_dirty: bool,
     has_ended: bool,
+    /// The pauses of the direction to the driver.
+    flow: Option<Flow>,
+}
+
+/// A flow of bytes without a gap.
+#[derive(Default)]
+struct Flow {
+    since: Option<Instant>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Flow {
+    /// Pending during the pause after [`WITHOUT_PAUSE`].
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            *self = Self::default();
+        } else if self.since.get_or_insert_with(Instant::now).elapsed() >= WITHOUT_PAUSE {
+            let mut pause = Box::pin(sleep(PAUSE));
+            // It registers the task.
+            let _ = pause.as_mut().poll(context);
+            self.pause = Some(pause);
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
 }
 
 impl Half {
     fn new(size: usize) -> Self {
         let buffer = vec![0; size].into_boxed_slice();
-        Self { buffer, filled: 0..0, used: 0, is_dirty: false, has_ended: false }
+        Self { buffer, filled: 0..0, used: 0, is_dirty: false, has_ended: false, flow: None }
     }
 
     /// Ready once the reader has ended, and the writer has got everything and its own end.
@@ -99,11 +152,15 @@ impl Half {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            if let Some(flow) = &mut self.flow {
+                ready!(flow.poll(context));
+            }
             let mut buffer = ReadBuf::new(&mut self.buffer);
             match Pin::new(&mut *reader).poll_read(context, &mut buffer) {
                 Poll::Ready(read) => read?,
                 Poll::Pending => {
                     self.used = 0;
+                    self.flow = self.flow.take().map(|_| Flow::default());
                     if self.is_dirty {
                         ready!(Pin::new(&mut *writer).poll_flush(context))?;
                         self.is_dirty = false;
@@ -125,6 +182,8 @@ impl Half {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
@@ -144,8 +203,8 @@ mod tests {
 
     #[tokio::test]
     async fn both_sides_get_what_the_other_one_sends() {
-        let ((mut near, mut driver), (mut server, mut far)) = (duplex(100), duplex(100));
-        let copying = tokio::spawn(async move { copy(&mut near, &mut server).await });
+        let ((mut near, driver), (mut server, far)) = (duplex(100), duplex(100));
+        let copying = tokio::spawn(async move { copy(&mut near, &mut server, pending()).await });
         let sent: Vec<u8> = (0..1_000_000_u32).map(|number| number as u8).collect();
         let answer = sent.iter().rev().copied().collect::<Vec<_>>();
         let (request, reply) = (sent.clone(), answer.clone());
@@ -172,8 +231,9 @@ mod tests {
     #[tokio::test]
     async fn a_refused_message_ends_both_sides() {
         let ((mut near, mut driver), (server, mut far)) = (duplex(100), duplex(100));
-        let copying =
-            tokio::spawn(async move { copy(&mut near, &mut Metered::new(server, NoBang)).await });
+        let copying = tokio::spawn(async move {
+            copy(&mut near, &mut Metered::new(server, NoBang), pending()).await
+        });
         far.write_all(b"good").await.unwrap();
         let mut read = [0; 4];
         driver.read_exact(&mut read).await.unwrap();
@@ -188,7 +248,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_driver_that_is_gone_ends_it_after_a_while() {
         let ((mut near, driver), (mut server, mut far)) = (duplex(100), duplex(100));
-        let copying = tokio::spawn(async move { copy(&mut near, &mut server).await });
+        let copying = tokio::spawn(async move { copy(&mut near, &mut server, pending()).await });
         drop(driver);
         let begun = Instant::now();
         tokio::time::timeout(SOON, copying).await.unwrap().unwrap().unwrap();
@@ -196,11 +256,42 @@ mod tests {
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
     }
 
+    /// The server does not read, so the driver's end is not read either.
+    #[tokio::test(start_paused = true)]
+    async fn a_driver_that_hangs_up_with_bytes_on_their_way_ends_it() {
+        let ((mut near, mut driver), (mut server, _far)) = (duplex(1), duplex(1));
+        let (hung_up, gone) = tokio::sync::oneshot::channel::<()>();
+        let copying = tokio::spawn(async move {
+            let hang_up = async { gone.await.unwrap_or_default() };
+            copy(&mut near, &mut server, hang_up).await
+        });
+        let flood = async { while driver.write_all(&[0]).await.is_ok() {} };
+        assert!(tokio::time::timeout(SOON, flood).await.is_err());
+        hung_up.send(()).unwrap();
+        tokio::time::timeout(SOON, copying).await.unwrap().unwrap().unwrap();
+    }
+
+    /// The driver finds nothing to read, now and then.
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_pauses() {
+        let (mut near, mut driver) = duplex(64 * 1024);
+        let mut flood = Flood(tokio::io::repeat(1));
+        let copying = tokio::spawn(async move { copy(&mut near, &mut flood, pending()).await });
+        let (mut gaps, mut buffer) = (0, vec![0; 64 * 1024]);
+        while gaps < 3 {
+            let begun = Instant::now();
+            assert!(driver.read(&mut buffer).await.unwrap() > 0);
+            gaps += usize::from(!begun.elapsed().is_zero());
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        copying.abort();
+    }
+
     /// The slow reader is the driver.
     #[tokio::test]
     async fn no_more_than_the_buffer_is_kept() {
         let ((mut near, _driver), (mut server, mut far)) = (duplex(1), duplex(1));
-        let _copying = tokio::spawn(async move { copy(&mut near, &mut server).await });
+        let _copying = tokio::spawn(async move { copy(&mut near, &mut server, pending()).await });
         let flood = async {
             let mut sent = 0;
             while far.write_all(&[0]).await.is_ok() {
@@ -246,7 +337,7 @@ mod tests {
     async fn a_flood_yields_to_other_tasks() {
         let (mut near, mut driver) = duplex(1 << 20);
         let mut flood = Flood(tokio::io::repeat(1));
-        let copying = async move { copy(&mut near, &mut flood).await };
+        let copying = async move { copy(&mut near, &mut flood, pending()).await };
         let draining = async {
             let mut buffer = vec![0; 1 << 20];
             while driver.read(&mut buffer).await.is_ok_and(|count| count > 0) {}

@@ -4,14 +4,17 @@ use std::fmt;
 use std::io;
 #[cfg(any(test, not(unix)))]
 use std::net::Ipv4Addr;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 #[cfg(unix)]
 use std::path::Path;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 #[cfg(any(test, not(unix)))]
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
@@ -51,6 +54,10 @@ enum Listener {
     Tcp(TcpListener),
 }
 
+/// The beginning of a folder's name.
+#[cfg(unix)]
+const PREFIX: &str = "bs-";
+
 /// The longest path of a socket, in bytes: the shortest `sun_path` of a system that has Unix
 /// sockets has 104, with a NUL (macOS).
 #[cfg(unix)]
@@ -58,16 +65,21 @@ const LONGEST_PATH: usize = 103;
 
 impl Endpoint {
     /// Listens in a new folder that only this user can open: in `XDG_RUNTIME_DIR`, else in the
-    /// temporary folder. If neither can be written to, Linux has abstract sockets.
+    /// temporary folder. If neither can be used, Linux has abstract sockets. A folder in which
+    /// another user could put an endpoint of its own in our place is not used.
     ///
     /// # Errors
     /// [`Refusal`], if none of them works.
     #[cfg(unix)]
     pub(super) fn bind(file: &str) -> Result<Self, Refusal> {
-        let name = format!("backing-services-{}", random_name()?);
+        // A short one: macOS has temporary folders with long paths.
+        let name = format!("{PREFIX}{}", &random_name()?[..16]);
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let folders = runtime.into_iter().filter(|folder| folder.is_absolute());
-        for folder in folders.chain([std::env::temp_dir()]) {
+        for folder in runtime.into_iter().chain([std::env::temp_dir()]) {
+            if !is_ours_to_use(&folder) {
+                continue;
+            }
+            remove_orphans(&folder, file);
             if let Ok(endpoint) = Self::in_folder(&folder.join(&name), file) {
                 return Ok(endpoint);
             }
@@ -146,7 +158,9 @@ impl Endpoint {
                 Listener::Unix(listener) => {
                     let (stream, _) = listener.accept().await?;
                     if is_own(&stream) {
-                        return Ok(DriverStream(Inner::Unix(stream)));
+                        // An error is harmless: the buffer is then the system's own.
+                        let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
+                        return Ok(DriverStream(Arc::new(Inner::Unix(stream))));
                     }
                     stranger();
                 }
@@ -154,9 +168,55 @@ impl Endpoint {
                 Listener::Tcp(listener) => {
                     let (stream, _) = listener.accept().await?;
                     let _ = stream.set_nodelay(true);
-                    return Ok(DriverStream(Inner::Tcp(stream)));
+                    return Ok(DriverStream(Arc::new(Inner::Tcp(stream))));
                 }
             }
+        }
+    }
+}
+
+/// True if no other user but the administrator can rename or replace what this process makes in the
+/// folder: each folder on its path is root's or this user's, and nobody else can write it, unless
+/// it is sticky. The drivers take a path as text.
+#[cfg(unix)]
+fn is_ours_to_use(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    /// The owner of an entry alone can rename or remove it.
+    const STICKY: u32 = 0o1000;
+    /// The group, and everybody. An access list of others shows in the group's bits.
+    const OTHERS_WRITE: u32 = 0o022;
+
+    let own = rustix::process::geteuid().as_raw();
+    let is_safe = |folder: &Path| {
+        folder.metadata().is_ok_and(|found| {
+            [0, own].contains(&found.uid())
+                && (found.mode() & OTHERS_WRITE == 0 || found.mode() & STICKY != 0)
+        })
+    };
+    folder.is_absolute()
+        && folder.to_str().is_some()
+        && folder.canonicalize().is_ok_and(|real| real == folder && real.ancestors().all(is_safe))
+}
+
+/// Removes the folders of this user's processes that ended without removing them. Nothing listens
+/// on their sockets.
+#[cfg(unix)]
+fn remove_orphans(folder: &Path, file: &str) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let is_like_ours = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.len() == PREFIX.len() + 16 && name.starts_with(PREFIX));
+        if !is_like_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        // Another user's folder cannot be opened.
+        let connected = std::os::unix::net::UnixStream::connect(path.join(file));
+        if connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            let _ = std::fs::remove_dir_all(path);
         }
     }
 }
@@ -197,8 +257,13 @@ impl Drop for Folder {
     }
 }
 
+/// The send buffer of the driver's side, in bytes. The relay pauses now and then so that a driver
+/// finds nothing to read and yields: it has to read less than this meanwhile.
+#[cfg(unix)]
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// A driver's connection to the endpoint.
-pub struct DriverStream(Inner);
+pub struct DriverStream(Arc<Inner>);
 
 enum Inner {
     #[cfg(unix)]
@@ -215,8 +280,8 @@ impl fmt::Debug for DriverStream {
 
 /// Calls a method of the stream, whichever it is.
 macro_rules! of_stream {
-    ($self:ident, $stream:ident => $call:expr) => {
-        match &mut $self.get_mut().0 {
+    ($inner:expr, $stream:ident => $call:expr) => {
+        match $inner {
             #[cfg(unix)]
             Inner::Unix($stream) => $call,
             #[cfg(any(test, not(unix)))]
@@ -225,13 +290,45 @@ macro_rules! of_stream {
     };
 }
 
+impl DriverStream {
+    /// Waits until the driver has hung up, whatever it has sent before. It does not borrow the
+    /// stream.
+    pub(super) fn hang_up(&self) -> impl Future<Output = ()> + Send + 'static {
+        let inner = Arc::clone(&self.0);
+        async move {
+            loop {
+                let ready = of_stream!(&*inner, stream => stream.ready(Interest::READABLE).await);
+                if ready.map_or(true, |ready| ready.is_read_closed()) {
+                    return;
+                }
+                // It has sent something that nobody has read yet.
+                tokio::time::sleep(LOOKING_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// The pause between two looks at a driver that sends.
+const LOOKING_AGAIN: Duration = Duration::from_millis(250);
+
 impl AsyncRead for DriverStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        of_stream!(self, stream => Pin::new(stream).poll_read(context, buffer))
+        of_stream!(&*self.0, stream => loop {
+            ready!(stream.poll_read_ready(context))?;
+            match stream.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                // The readiness was an old one, and is taken back.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        })
     }
 }
 
@@ -241,15 +338,29 @@ impl AsyncWrite for DriverStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        of_stream!(self, stream => Pin::new(stream).poll_write(context, bytes))
+        of_stream!(&*self.0, stream => loop {
+            ready!(stream.poll_write_ready(context))?;
+            match stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        })
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        of_stream!(self, stream => Pin::new(stream).poll_flush(context))
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        of_stream!(self, stream => Pin::new(stream).poll_shutdown(context))
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(of_stream!(&*self.0, stream => shut_down(SockRef::from(stream))))
+    }
+}
+
+/// No more is sent. A peer that is gone already needs no end.
+fn shut_down(stream: SockRef<'_>) -> io::Result<()> {
+    match stream.shutdown(Shutdown::Write) {
+        Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -266,13 +377,13 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     async fn connect(address: &Address) -> DriverStream {
-        DriverStream(match address {
+        DriverStream(Arc::new(match address {
             #[cfg(unix)]
             Address::Unix { file, .. } => Inner::Unix(UnixStream::connect(file).await.unwrap()),
             #[cfg(not(unix))]
             Address::Unix { .. } => unreachable!("there are no Unix sockets"),
             Address::Tcp(address) => Inner::Tcp(TcpStream::connect(address).await.unwrap()),
-        })
+        }))
     }
 
     async fn speak(endpoint: Endpoint) {
@@ -334,5 +445,60 @@ mod tests {
             status = ended => assert!(status.success(), "it got something"),
         }
         assert_eq!(strangers.load(Ordering::Relaxed), 1);
+    }
+
+    /// A folder that another user can write, or that another user owns, is not used.
+    #[cfg(unix)]
+    #[test]
+    fn an_endpoint_is_where_no_other_user_can_take_its_place() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+        let base = tempfile::tempdir().unwrap();
+        let real = base.path().canonicalize().unwrap();
+        let (open, sticky) = (real.join("open"), real.join("sticky"));
+        for (folder, mode) in [(&open, 0o777), (&sticky, 0o1777)] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let (beneath, link) = (open.join("beneath"), real.join("link"));
+        std::fs::create_dir(&beneath).unwrap();
+        symlink(&sticky, &link).unwrap();
+        assert!(is_ours_to_use(&real) && is_ours_to_use(&sticky));
+        for folder in [&open, &beneath, &link, &real.join("missing"), Path::new("relative")] {
+            assert!(!is_ours_to_use(folder), "{}", folder.display());
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_folders_of_dead_processes_are_removed() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = |name: &str| base.path().join(format!("{PREFIX}{name}"));
+        let (dead, alive) = (folder("0123456789abcdef"), folder("fedcba9876543210"));
+        let listening = Endpoint::in_folder(&alive, "socket").unwrap();
+        std::fs::create_dir(&dead).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(dead.join("socket")).unwrap());
+        let (begun, other) = (folder("00000000000000ff"), base.path().join("bs-notes"));
+        std::fs::create_dir(&begun).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        remove_orphans(base.path(), "socket");
+        assert!(!dead.exists());
+        assert!(alive.exists() && begun.exists() && other.exists());
+        drop(listening);
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_is_seen_behind_bytes_that_nobody_reads() {
+        for endpoint in [Endpoint::tcp().unwrap(), Endpoint::bind("socket").unwrap()] {
+            let mut driver = connect(endpoint.address()).await;
+            let accepted = endpoint.accept(|| panic!("it is this process")).await.unwrap();
+            let gone = accepted.hang_up();
+            driver.write_all(b"hello").await.unwrap();
+            let mut gone = std::pin::pin!(gone);
+            let early = tokio::time::timeout(Duration::from_millis(600), gone.as_mut()).await;
+            assert!(early.is_err());
+            drop(driver);
+            tokio::time::timeout(SOON, gone).await.unwrap();
+        }
     }
 }

@@ -15,7 +15,8 @@
 //! # Life
 //! A relay belongs to one client: [`Attachment::with_relay`](crate::service::Attachment). When the
 //! client is closed, the relay opens no connection any more. When the time for closing is over, it
-//! ends those that are left. When it is dropped, its connections, its task and its folder are gone.
+//! ends those that are left. Then its connections, its task and its folder are gone, as they are
+//! when it is dropped.
 
 mod copying;
 mod endpoint;
@@ -23,8 +24,10 @@ mod endpoint;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::net::metered::{FrameCheck, Metered};
 use crate::net::random_name::random_name;
@@ -61,6 +64,8 @@ pub trait Protocol: Send + Sync + 'static {
     /// Dials the server and logs in. Then it answers the driver as the server would. A driver that
     /// sends second sends the token here.
     ///
+    /// The future is dropped if the driver hangs up.
+    ///
     /// # Errors
     /// [`Refusal`], as of [`Service::connect`](crate::Service::connect).
     fn open(
@@ -90,6 +95,17 @@ pub struct Opening<'a> {
     pub target: &'a Target,
     /// Whether the service has attached.
     pub settled: Settled,
+    /// True if the peer has not the token: [`Self::refuse_stranger`].
+    is_strange: bool,
+}
+
+impl Opening<'_> {
+    /// The peer has not the token. It gets no answer, and that is logged.
+    #[must_use]
+    pub fn refuse_stranger(&mut self) -> Refusal {
+        self.is_strange = true;
+        Failure::closed().into()
+    }
 }
 
 /// Whether the probe of attaching has been answered. Until then, a server may send little. Clones
@@ -150,6 +166,12 @@ pub struct Relay {
     _running: Tasks<()>,
 }
 
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
 /// The state of a relay that does not depend on the protocol.
 struct Shared {
     attempts: ReconnectAttempts,
@@ -157,7 +179,17 @@ struct Shared {
     /// The reason why the last connection was refused, or ended by a check.
     refusal: Mutex<Option<Refusal>>,
     settled: Settled,
+    /// What closes the driver.
+    at_end: Mutex<Option<AtEnd>>,
+    /// When a stranger was reported.
+    reported: Mutex<Option<Instant>>,
 }
+
+/// What is called when a relay ends.
+type AtEnd = Box<dyn FnOnce() + Send>;
+
+/// The pause between two reports of strangers: one who floods the endpoint does not flood the log.
+const REPORTING: Duration = Duration::from_secs(60);
 
 /// The limits of the steps of an opening end before its own does: their errors are more precise.
 const GRACE: Duration = Duration::from_millis(500);
@@ -183,6 +215,8 @@ impl Relay {
             connections: Connections::new(),
             refusal: Mutex::new(None),
             settled: Settled::default(),
+            at_end: Mutex::new(None),
+            reported: Mutex::new(None),
         });
         let address = endpoint.address().clone();
         let mut running = Tasks::new();
@@ -192,7 +226,11 @@ impl Relay {
             token: token.clone(),
             shared: Arc::clone(&shared),
         };
-        running.spawn(serving.run(endpoint));
+        let ended = shared.connections.ended();
+        // The endpoint ends with it, and so does its folder.
+        running.spawn(async move {
+            let _ = run_until_cancelled(ended, serving.run(endpoint)).await;
+        });
         Ok(Self { address, token, shared, _running: running })
     }
 
@@ -213,6 +251,14 @@ impl Relay {
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         self.shared.refusal().clone()
+    }
+
+    /// Closes the driver when this relay ends, however it does: its path is then free, and what
+    /// listens there would be taken for the server. `close` must not wait.
+    #[must_use]
+    pub fn closing(self, close: impl FnOnce() + Send + 'static) -> Self {
+        *locked(&self.shared.at_end) = Some(Box::new(close));
+        self
     }
 
     /// The server has answered the probe. From now on it may send what the application asks for.
@@ -246,9 +292,30 @@ impl fmt::Debug for Relay {
     }
 }
 
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
-    fn refusal(&self) -> std::sync::MutexGuard<'_, Option<Refusal>> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
+        locked(&self.refusal)
+    }
+
+    /// Closes the driver, once.
+    fn end(&self) {
+        let at_end = locked(&self.at_end).take();
+        if let Some(close) = at_end {
+            close();
+        }
+    }
+}
+
+/// Ends the relay's state before its endpoint is gone.
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -273,6 +340,7 @@ impl<P> Clone for Serving<P> {
 
 impl<P: Protocol> Serving<P> {
     async fn run(self, endpoint: Endpoint) {
+        let _ending = EndOnDrop(Arc::clone(&self.shared));
         let mut connections = Tasks::new();
         loop {
             let accepting = endpoint.accept(|| self.report_stranger());
@@ -302,19 +370,26 @@ impl<P: Protocol> Serving<P> {
     }
 
     fn report_stranger(&self) {
+        let mut reported = locked(&self.shared.reported);
+        if reported.is_some_and(|reported| reported.elapsed() < REPORTING) {
+            return;
+        }
+        *reported = Some(Instant::now());
         tracing::error!(
             service = self.service,
             endpoint = %self.shared.attempts.target().locator(),
-            "another process connected to the endpoint of this process's driver; it was refused, \
-             and has got nothing"
+            "a stranger connected to the endpoint of this process's driver: another process, or \
+             one without the driver's name; it was refused, and has got nothing"
         );
     }
 
     /// One connection of the driver, from its beginning to its end.
     async fn serve(self, mut driver: DriverStream) {
-        let limit = self.shared.attempts.target().opening_timeout() + GRACE;
+        let gone = driver.hang_up();
         let opening = self.shared.connections.open(|counted| async {
-            let server = with_timeout(limit, self.open(&mut driver)).await??;
+            // A caller that gives up has not met a failure of the server.
+            let server = run_until_cancelled(gone, self.open(&mut driver)).await;
+            let server = server.unwrap_or(Ok(None))?;
             Ok(server.map(|server| (server, counted)))
         });
         match opening.await {
@@ -334,7 +409,8 @@ impl<P: Protocol> Serving<P> {
     }
 
     fn opening<'a>(&'a self, driver: &'a mut DriverStream, target: &'a Target) -> Opening<'a> {
-        Opening { driver, token: &self.token, target, settled: self.shared.settled.clone() }
+        let settled = self.shared.settled.clone();
+        Opening { driver, token: &self.token, target, settled, is_strange: false }
     }
 
     /// Opens the server's side of a connection. `None` if the driver wants none.
@@ -345,9 +421,13 @@ impl<P: Protocol> Serving<P> {
         let Shared { attempts, settled, .. } = &*self.shared;
         let target = attempts.target();
         let mut opening = self.opening(driver, &target);
-        let Some(hello) = self.protocol.greet(&mut opening).await? else {
+        let greeting = self.protocol.greet(&mut opening);
+        let greeted = with_timeout(target.connect_timeout(), greeting).await?;
+        if opening.is_strange {
+            self.report_stranger();
             return Ok(None);
-        };
+        }
+        let Some(hello) = greeted? else { return Ok(None) };
         // A pool waits for its connection, so a pause after a failed attempt is waited for.
         let target = match attempts.admit() {
             Ok(target) => target,
@@ -357,7 +437,13 @@ impl<P: Protocol> Serving<P> {
             }
         };
         let mut opening = Opening { target: &target, ..opening };
-        let opened = self.protocol.open(hello, &mut opening).await;
+        let limit = target.opening_timeout() + GRACE;
+        let opened = with_timeout(limit, self.protocol.open(hello, &mut opening)).await;
+        let opened = opened.unwrap_or_else(|timed_out| Err(timed_out.into()));
+        if opening.is_strange {
+            self.report_stranger();
+            return Ok(None);
+        }
         match &opened {
             // Attaching reports its own result.
             _ if !settled.get() => {}
@@ -378,7 +464,8 @@ impl<P: Protocol> Serving<P> {
         mut server: Metered<Stream, P::Check>,
         counted: &CountedConnection,
     ) {
-        let copying = copying::copy(&mut driver, &mut server);
+        let hang_up = driver.hang_up();
+        let copying = copying::copy(&mut driver, &mut server, hang_up);
         if let Some(Err(error)) = run_until_cancelled(counted.cut(), copying).await
             && error.kind() == io::ErrorKind::InvalidData
         {

@@ -563,6 +563,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_server_switches_the_plugin_once() {
+        let sha2 = [b"\xfecaching_sha2_password\0", NONCE_20, b"\0"].concat();
+        let (plugin, _) = scripted(MARIADB_10, None, &[&sha2, b"\x01\x03", OK]);
+        assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
+        for greeting in [MYSQL_8, MARIADB_10] {
+            let switches = [&sha2, &sha2, b"\x01\x03".as_slice(), OK];
+            let refusal = scripted(greeting, None, &switches).0.unwrap_err();
+            assert!(refusal.to_string().contains("more than once"), "{refusal}");
+        }
+    }
+
+    #[test]
     fn no_later_connection_proves_less_than_the_first() {
         let nonce = [7; 32];
         let native = [b"\xfemysql_native_password\0", NONCE_20, b"\0"].concat();
@@ -616,7 +628,8 @@ mod fuzz {
     const ANSWERS: &[&[u8]] = &[
         b"\x02\0\0\x03\x01\x03\x07\0\0\x04\0\0\0\x02\0\0\0",
         b"\x02\0\0\x03\x01\x04\x07\0\0\x05\0\0\0\x02\0\0\0",
-        b"\x2c\0\0\x03\xfemysql_native_password\0abcdefghijklmnopqrst\0\x07\0\0\x05\0\0\0\x02\0\0\0",
+        b"\x2c\0\0\x03\xfemysql_native_password\0abcdefghijklmnopqrst\0\
+            \x07\0\0\x05\0\0\0\x02\0\0\0",
         b"\x2c\0\0\x03\xfecaching_sha2_password\0abcdefghijklmnopqrst\0\x02\0\0\x05\x01\x03",
         b"\x30\0\0\x03\xfeclient_ed25519\0abcdefghijklmnopqrstuvwxyzabcdef\
             \x07\0\0\x05\0\0\0\x02\0\0\0",

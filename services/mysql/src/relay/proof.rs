@@ -150,7 +150,8 @@ mod tests {
         }
     }
 
-    /// MariaDB's release notes: `P0:lhXyNv1cIxpB8EnTxR7ON7S7:1l3rWRW1/jw45yrvYXB8eh02wzk7lcJcz4CMcWw2b+8`.
+    /// MariaDB's release notes: the account has
+    /// `P0:lhXyNv1cIxpB8EnTxR7ON7S7:1l3rWRW1/jw45yrvYXB8eh02wzk7lcJcz4CMcWw2b+8`.
     #[test]
     fn a_key_of_parsec_is_the_one_that_a_server_keeps() {
         let salt = b"P\0\x96\x15\xf2\x36\xfd\x5c\x23\x1a\x41\xf0\x49\xd3\xc5\x1e\xce\x37\xb4\xbb";

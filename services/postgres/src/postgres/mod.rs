@@ -15,7 +15,6 @@
 //! | `max_connections` | size of the pool, 1 to 1000 | 10, sqlx's own |
 //! | `target_session_attrs` | the server that a connection needs, if there are several | `any` |
 //! | `max_message` | bytes of the server's largest message, 65 536 to 1 073 741 823 | 67 108 864 |
-//! | `prepared_statements` | `off` for a pooler in transaction mode that forgets them | `on` |
 //!
 //! The default of `statement_timeout` is longer than a request may take. A message is a row, for
 //! example; the maximum of `max_message` is PostgreSQL's own longest field.
@@ -56,13 +55,15 @@
 //! cannot bind the login to TLS, which is a remark. `statement_timeout` and `extra_float_digits`
 //! are sent in the startup message, and never as a `SET`: in transaction mode, that would stay on a
 //! session that other clients get. If the pooler refuses them (08P01), the connection is made again
-//! without them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET statement_timeout`.
+//! without them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET
+//! statement_timeout` gives one.
 //!
 //! A pooler gives its clients keys that are not the server's, which shows that there is one. Then
-//! attaching compares two connections: if each transaction gets
-//! another session of the server, that is a remark; and if a prepared statement is gone in the next
-//! transaction, as with PgBouncer before 1.21, the resource is refused until the locator has
-//! `prepared_statements=off`.
+//! attaching compares two connections. If each transaction gets another session of the server, that
+//! is a remark. If a prepared statement is gone in the next transaction, as with PgBouncer before
+//! 1.21, the resource is refused: sqlx sends a statement and its values in two transactions, also
+//! with `statement_cache_capacity(0)`, so that its queries would fail now and then. The pooler's
+//! session mode works, and so does PgBouncer with `max_prepared_statements`.
 //!
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
@@ -125,10 +126,8 @@ impl Service for Postgres {
     const PATH: Option<&'static str> = Some("the database's name");
     const SEVERAL_HOSTS: bool = true;
     const PRIVILEGES: &'static [Grantable] = postgresql::PRIVILEGES;
-    const PARAMETERS: &'static [Parameter] = parameters![
-        Parameter::choice("channel_binding", &["prefer", "require"]),
-        Parameter::choice("prepared_statements", &["on", "off"]),
-    ];
+    const PARAMETERS: &'static [Parameter] =
+        parameters![Parameter::choice("channel_binding", &["prefer", "require"]),];
     const LOGIN: Login = Login::UserAndPassword;
 
     fn check(target: &Target) -> Vec<Finding> {
@@ -145,6 +144,8 @@ impl Service for Postgres {
         let options = options(target, &relay);
         let pool = driver::pool_options(target, postgresql::max_connections(target))
             .connect_lazy_with(options.clone());
+        let closing = pool.clone();
+        let relay = relay.closing(move || drop(closing.close()));
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
         let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
         let mut connection = acquired.map_err(explain)?;
@@ -158,7 +159,7 @@ impl Service for Postgres {
         } else {
             Pooling::Session
         };
-        pooling::check(pooling, target)?;
+        pooling::check(pooling)?;
         connection.keep();
         relay.settle();
 
@@ -209,17 +210,11 @@ fn options(target: &Target, relay: &Relay) -> PgConnectOptions {
         .database(postgresql::database(target))
         .application_name(postgresql::application_name(target))
         .ssl_mode(PgSslMode::Disable);
-    let options = if prepares(target) { options } else { options.statement_cache_capacity(0) };
     match relay.address() {
         Address::Unix { folder, .. } => options.socket(folder),
         Address::Tcp(address) => options.host(&address.ip().to_string()).port(address.port()),
         _ => options,
     }
-}
-
-/// True if the driver may prepare statements that it keeps.
-fn prepares(target: &Target) -> bool {
-    target.locator().parameter("prepared_statements") != Some("off")
 }
 
 /// The remark on a login that is not bound to TLS.

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use backing_services_runtime::Failure;
 use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::Refusal;
 use backing_services_runtime::service::time::with_timeout;
-use backing_services_runtime::service::{Refusal, Target};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
-/// The time for each step. A pooler with one server process keeps the second connection waiting.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time for all steps.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The comparisons before a pooler is believed to keep sessions.
 const COMPARISONS: u32 = 3;
@@ -41,10 +41,8 @@ impl Pooling {
                 "a pooler gives each transaction another session of the server: `SET`, `LISTEN`, \
                  advisory locks and temporary tables end with the transaction",
             ),
-            Self::Forgetful => Some(
-                "a pooler gives each transaction another session of the server, and prepared \
-                 statements do not outlast one",
-            ),
+            // It is refused.
+            Self::Forgetful => None,
             Self::Unknown => Some(
                 "a pooler is between here and the server, and it did not open a second connection \
                  to find out whether each transaction gets another session of the server",
@@ -60,7 +58,7 @@ pub(super) async fn observe(
     options: &PgConnectOptions,
     limit: Duration,
 ) -> Pooling {
-    match with_timeout(limit.min(3 * PATIENCE), compare(first, options)).await {
+    match with_timeout(limit.min(PATIENCE), compare(first, options)).await {
         Ok(Ok(pooling)) => pooling,
         _ => Pooling::Unknown,
     }
@@ -82,8 +80,9 @@ async fn compare(
     compare_once(first, options).await
 }
 
-/// Runs a prepared statement on the first connection, occupies a process by a transaction of the
-/// second one, and runs the prepared statement again.
+/// Runs a prepared statement on the first connection, and occupies a process by a transaction of
+/// the second one. If it is the first one's process, the second one prepares a statement of the
+/// same name there. If not, the first one runs its statement again.
 async fn compare_once(
     first: &mut PgConnection,
     options: &PgConnectOptions,
@@ -91,40 +90,47 @@ async fn compare_once(
     let before = process(first).await?;
     let mut second = options.connect().await?;
     let mut transaction = second.begin().await?;
-    let other = process(&mut transaction).await?;
-    let again = with_timeout(PATIENCE, process(first)).await;
-    transaction.rollback().await?;
+    // Not prepared: its name would be the other connection's on the same process.
+    let other: i32 = sqlx::raw_sql(PROCESS).fetch_one(&mut *transaction).await?.try_get(0)?;
+    let is_shared = other == before;
+    let again = if is_shared { process(&mut transaction).await } else { process(first).await };
+    drop(transaction);
     let _ = second.close().await;
     Ok(match again {
-        Ok(Ok(after)) if other != before && after == before => Pooling::Session,
-        Ok(Ok(_)) => Pooling::Transaction,
-        // `invalid_sql_statement_name`, or one of another client with its name.
-        Ok(Err(sqlx::Error::Database(error)))
-            if matches!(error.code().as_deref(), Some("26000" | "42P05" | "08P01")) =>
+        Ok(after) if !is_shared && after == before => Pooling::Session,
+        Ok(_) => Pooling::Transaction,
+        Err(sqlx::Error::Database(error))
+            if error.code().is_some_and(|code| FORGOTTEN.contains(&code.as_ref())) =>
         {
             Pooling::Forgetful
         }
-        // One process for both: the first waits for the second's transaction.
-        Err(_) if other == before => Pooling::Transaction,
-        _ => Pooling::Unknown,
+        Err(_) => Pooling::Unknown,
     })
 }
 
+/// `invalid_sql_statement_name` and `duplicate_prepared_statement`: the session has not this
+/// connection's statement, but another one's.
+const FORGOTTEN: [&str; 2] = ["26000", "42P05"];
+
+const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()";
+
+/// By a prepared statement, which the connection keeps.
 async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(connection).await
+    sqlx::query_scalar(PROCESS).fetch_one(connection).await
 }
 
-/// Refuses a driver whose prepared statements would fail now and then.
-pub(super) fn check(pooling: Pooling, target: &Target) -> Result<(), Refusal> {
-    if pooling != Pooling::Forgetful || !super::prepares(target) {
+/// Refuses a pooler through which the driver's queries would fail now and then. The driver sends
+/// the statement and its values in two transactions, whether it keeps the statement or not.
+pub(super) fn check(pooling: Pooling) -> Result<(), Refusal> {
+    if pooling != Pooling::Forgetful {
         return Ok(());
     }
     Err(Failure::new(
         FailureKind::Unavailable,
         "a pooler in transaction mode forgets the prepared statements of this driver, so that \
          queries fail now and then",
-        "add `prepared_statements=off` to the locator, or write the port of the pooler's session \
-         mode, or of the server itself",
+        "write the port of the pooler's session mode, or of the server itself; or let the pooler \
+         keep them (PgBouncer 1.21: `max_prepared_statements`)",
     )
     .into())
 }

@@ -117,7 +117,9 @@ impl Protocol for PostgresProtocol {
                     "database" => value == postgresql::database(opening.target).as_bytes(),
                     _ => self.0.options.as_deref().is_some_and(|own| own.as_bytes() == value),
                 };
-                read_parameters(parameters, is_own).map(Some).ok_or_else(|| stranger().into())
+                read_parameters(parameters, is_own)
+                    .map(Some)
+                    .ok_or_else(|| opening.refuse_stranger())
             }
             Some((CANCEL, key)) => {
                 if let Some(real) = self.0.keys.real(key) {
@@ -196,14 +198,6 @@ fn sqlstate(refusal: &Refusal, is_settled: bool) -> &'static str {
         },
         Refusal::Finding(_) => "08004",
     }
-}
-
-fn stranger() -> Failure {
-    Failure::new(
-        FailureKind::AuthenticationFailed,
-        "a connection to the endpoint of this process's driver has not its name and parameters",
-        "connect by the resource's client",
-    )
 }
 
 /// Reads a startup message: a length that counts itself, and the rest.
@@ -528,7 +522,7 @@ mod fuzz {
                 assert!(input.bytes().len() < 4);
                 return;
             };
-            let Some(startup) = super::tests::read(parameters) else { return };
+            let Some(startup) = tests::read(parameters) else { return };
             let text = String::from_utf8_lossy(parameters);
             assert!(text.contains("user\x000123456789abcdef0123456789abcdef\0"), "{text}");
             let own = [(&startup.known, &KNOWN[..]), (&startup.extra, &EXTRA[..])];

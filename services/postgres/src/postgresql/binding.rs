@@ -119,7 +119,7 @@ mod fuzz {
 
     static CERTIFICATES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         let others = HASHES.iter().map(|(oid, _)| x509_cert::der::oid::ObjectIdentifier::new(oid));
-        let mut all = vec![super::tests::ecdsa(), super::tests::ed25519()];
+        let mut all = vec![tests::ecdsa(), tests::ed25519()];
         // Parts for the certificates: the other algorithms.
         all.extend(others.filter_map(Result::ok).map(|oid| oid.as_bytes().to_vec()));
         all

@@ -463,7 +463,7 @@ fn is_list(body: &[u8], size: usize) -> bool {
 fn printed(body: &[u8]) -> Option<Vec<u8>> {
     let mut fields = body.strip_suffix(b"\0")?;
     let (mut printed, mut count) = (Vec::new(), 0);
-    while let Some((kind, rest)) = fields.split_first() {
+    while let Some((kind, rest)) = fields.split_first().filter(|(kind, _)| **kind != 0) {
         let end = rest.iter().position(|byte| *byte == 0)?;
         count += 1;
         if count > MOST_FIELDS {
@@ -475,7 +475,7 @@ fn printed(body: &[u8]) -> Option<Vec<u8>> {
         fields = &rest[end + 1..];
     }
     printed.push(0);
-    Some(printed)
+    fields.is_empty().then_some(printed)
 }
 
 /// One field. A program compares names, so that they stay as they are if they can; a person reads
@@ -936,7 +936,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_none_ends_it() {
-        for body in [&b""[..], b"M", b"Mno end", b"Mno end\0", b"Ma\0Cb\0\0c"] {
+        for body in [&b""[..], b"M", b"Mno end", b"Mno end\0", b"Ma\0Cb\0\0c", b"Ma\0\0Cb\0\0"] {
             for kind in *b"EN" {
                 let ended = output(true, &message(kind, body));
                 assert_eq!(ended, Err("the server sent an error that is none"), "{body:?}");

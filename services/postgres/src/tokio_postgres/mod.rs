@@ -496,9 +496,8 @@ fn refusal(error: &Error) -> Refusal {
 #[cfg(test)]
 mod fuzz {
     use backing_services_fuzz::{check, is_same_host, target};
-    use tokio_postgres::config::Host;
-
     use secrecy::ExposeSecret as _;
+    use tokio_postgres::config::Host;
 
     use super::*;
 
