@@ -66,6 +66,7 @@ pub trait FrameCheck {
 }
 
 /// A decision of a [`FrameCheck`] about the bytes that it was given.
+#[allow(clippy::exhaustive_enums, reason = "a check passes, waits or replaces, and nothing else")]
 pub enum Checked {
     /// So many of the first bytes reach the driver as they are. The check sees the rest again.
     Pass(usize),

@@ -71,6 +71,7 @@ impl Endpoint {
     /// # Errors
     /// [`Refusal`], if none of them works.
     #[cfg(unix)]
+    #[allow(clippy::disallowed_methods, reason = "it names a folder of the system, not a value")]
     pub(super) fn bind(file: &str) -> Result<Self, Refusal> {
         // A short one: macOS has temporary folders with long paths.
         let name = format!("{PREFIX}{}", &random_name()?[..16]);

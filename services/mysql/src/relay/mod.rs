@@ -74,7 +74,7 @@ impl Protocol for MySqlProtocol {
         let mut driver = Packets::new(&mut *opening.driver, 0);
         let login = ask_driver(&mut driver, &greeting).await?;
         if !opening.token.is(&login.user) {
-            return Err(stranger().into());
+            return Err(opening.refuse_stranger());
         }
 
         if !target.is_plaintext() {
@@ -147,14 +147,6 @@ async fn ask_driver(
     SystemRandom::new().fill(&mut nonce).map_err(|_| Failure::protocol())?;
     driver.write(&greeting.for_driver(nonce)).await?;
     DriverLogin::read(&driver.read().await?, greeting.offered())
-}
-
-fn stranger() -> Failure {
-    Failure::new(
-        FailureKind::Protocol,
-        "a connection to the endpoint of this process's driver has not its name",
-        "connect by the resource's client",
-    )
 }
 
 /// Checks that the server has sent nothing between its greeting and TLS. Such bytes were sent in
