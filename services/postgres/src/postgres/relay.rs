@@ -102,6 +102,9 @@ impl PostgresProtocol {
 pub(super) struct Startup {
     known: Parameters,
     extra: Parameters,
+    /// It wants another database than the locator's, or options that no session gets. The relay
+    /// would ignore both silently.
+    is_other: bool,
 }
 
 impl Protocol for PostgresProtocol {
@@ -117,9 +120,9 @@ impl Protocol for PostgresProtocol {
                     "database" => value == postgresql::database(opening.target).as_bytes(),
                     _ => self.0.options.as_deref().is_some_and(|own| own.as_bytes() == value),
                 };
-                read_parameters(parameters, is_own)
-                    .map(Some)
-                    .ok_or_else(|| opening.refuse_stranger())
+                let startup =
+                    read_parameters(parameters, is_own).ok_or_else(|| opening.refuse_stranger())?;
+                if startup.is_other { Err(other_session().into()) } else { Ok(Some(startup)) }
             }
             Some((CANCEL, key)) => {
                 if let Some(real) = self.0.keys.real(key) {
@@ -200,6 +203,15 @@ fn sqlstate(refusal: &Refusal, is_settled: bool) -> &'static str {
     }
 }
 
+fn other_session() -> Failure {
+    Failure::new(
+        FailureKind::Protocol,
+        "the driver wants another database than the locator's, or sets `options`",
+        "use the options of the resource's client as they are: another database needs a resource \
+         of its own, and `ALTER ROLE … SET …` sets what `options` would",
+    )
+}
+
 /// Reads a startup message: a length that counts itself, and the rest.
 async fn read_startup(driver: &mut DriverStream) -> io::Result<Vec<u8>> {
     let length = driver.read_u32().await? as usize;
@@ -215,8 +227,8 @@ fn split_code(body: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 /// Reads the names and values, each with a NUL at its end, and the NUL at the end of all. `None` if
-/// they are not the driver's own: it sends the token as its user, the locator's database, and
-/// `PGOPTIONS` of the environment, which sets nothing.
+/// they are not the driver's own: it sends the token as its user. It also sends the locator's
+/// database, and `PGOPTIONS` of the environment, which sets nothing.
 fn read_parameters(mut rest: &[u8], is_own: impl Fn(&str, &[u8]) -> bool) -> Option<Startup> {
     let mut text = || {
         let end = rest.iter().position(|byte| *byte == 0)?;
@@ -224,7 +236,7 @@ fn read_parameters(mut rest: &[u8], is_own: impl Fn(&str, &[u8]) -> bool) -> Opt
         rest = &rest[end + 1..];
         Some(text)
     };
-    let mut startup = Startup { known: Vec::new(), extra: Vec::new() };
+    let mut startup = Startup { known: Vec::new(), extra: Vec::new(), is_other: false };
     let mut is_ours = false;
     loop {
         let name = str::from_utf8(text()?).ok()?;
@@ -234,9 +246,7 @@ fn read_parameters(mut rest: &[u8], is_own: impl Fn(&str, &[u8]) -> bool) -> Opt
         let value = text()?;
         match name {
             "user" => is_ours = is_own(name, value),
-            // The relay sends its own database, so that another one would be ignored silently.
-            "database" | "options" if is_own(name, value) => {}
-            "database" | "options" => return None,
+            "database" | "options" => startup.is_other |= !is_own(name, value),
             name => {
                 let value = str::from_utf8(value).ok()?.to_owned();
                 let is = |known: &&str| known.eq_ignore_ascii_case(name);
@@ -417,7 +427,7 @@ mod tests {
             ("options", "", false),
         ] {
             for sent in [[("user", TOKEN), (name, value)], [(name, value), ("user", TOKEN)]] {
-                assert_eq!(read(&written(&sent)).is_some(), is_read, "{name} {value}");
+                assert_eq!(read(&written(&sent)).unwrap().is_other, !is_read, "{name} {value}");
             }
         }
     }
