@@ -55,8 +55,8 @@
 //! cannot bind the login to TLS, which is a remark. `statement_timeout` and `extra_float_digits`
 //! are sent in the startup message, and never as a `SET`: in transaction mode, that would stay on a
 //! session that other clients get. If the pooler refuses them (08P01), the connection is made again
-//! without `extra_float_digits`, and then without both. If no time limit is in force then, that is a
-//! remark: `ALTER ROLE … SET statement_timeout` gives one.
+//! without `extra_float_digits`, and then without both. If no time limit is in force then, that is
+//! a remark: `ALTER ROLE … SET statement_timeout` gives one.
 //!
 //! A pooler gives its clients keys that are not the server's, which shows that there is one. Then
 //! attaching compares two connections. If each transaction gets another session of the server, that

@@ -68,7 +68,7 @@
 //! again, and the pool opens another one. If that fails, the next attempt waits: at first 100 ms
 //! and at most 10 s, with jitter. Calls in between fail at once. When the server rejects the
 //! credentials, the pool does not try again until the resource is attached again or its credentials
-//! are renewed. With several hosts, it makes one attempt in 10 s: only one of the hosts may be wrong.
+//! are renewed. With several hosts, it makes one attempt in 10 s: only one of them may be wrong.
 //!
 //! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
 //! in with the new password.
