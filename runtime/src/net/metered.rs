@@ -62,6 +62,7 @@ pub trait FrameCheck {
 }
 
 /// A decision of a [`FrameCheck`] about the bytes that it was given.
+#[allow(clippy::exhaustive_enums, reason = "the stream obeys each decision")]
 pub enum Checked {
     /// So many of the first bytes reach the driver as they are. The check sees the rest again.
     Pass(usize),

@@ -63,6 +63,7 @@ impl Endpoint {
     /// # Errors
     /// [`Refusal`], if none of them works.
     #[cfg(unix)]
+    #[allow(clippy::disallowed_methods, reason = "a folder of the system is no value")]
     pub(super) fn bind(file: &str) -> Result<Self, Refusal> {
         let name = format!("backing-services-{}", random_name()?);
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
