@@ -31,6 +31,7 @@ impl Service for Fake {
 
     const NAME: &'static str = "Fake";
     const SCHEMES: &'static [Scheme] = &[Scheme::tls("fakes").with_port(1)];
+    const SEVERAL_HOSTS: bool = true;
 
     async fn connect(target: &Target, _: Attempt) -> Result<Attachment<()>, Refusal> {
         Ok(Attachment::new((), Posture::of::<Self>(target)))
@@ -140,7 +141,11 @@ async fn broken(user: &str) -> (Reconnector<FakeLink>, Arc<Server>) {
 }
 
 async fn target(user: &str) -> Target {
-    let locator = format!("fakes://{user}:hX2-vR9_wQ1z-kk8m@fake.example");
+    target_at(user, "fake.example").await
+}
+
+async fn target_at(user: &str, hosts: &str) -> Target {
+    let locator = format!("fakes://{user}:hX2-vR9_wQ1z-kk8m@{hosts}");
     let source = Environment::from_iter([("FAKE_URL", locator.as_str())]);
     store::load::<Fake>("fake", Arc::new(source), "FAKE", LONG).await.unwrap().target().clone()
 }
@@ -354,6 +359,31 @@ async fn attempts_that_fail_together_count_as_one() {
     assert_eq!(attempts.admit().unwrap_err().kind(), FailureKind::AuthenticationFailed);
     attempts.succeeded(&target);
     assert!(!attempts.have_failed() && attempts.admit().is_ok());
+}
+
+/// One of the hosts may be wrong. None gets the same password often.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_by_one_of_several_hosts_is_a_pause() {
+    let hosts = target_at("several", "a.example,b.example").await;
+    let attempts = ReconnectAttempts::new("Fake", &hosts);
+    let rejected = Failure::new(FailureKind::AuthenticationFailed, "no", "check it").into();
+    assert!(!attempts.failed(&attempts.target(), &rejected));
+    for _ in 0..3 {
+        sleep(Duration::from_millis(9_900)).await;
+        assert_eq!(attempts.admit().unwrap_err().kind(), FailureKind::Unreachable);
+        sleep(Duration::from_millis(200)).await;
+        let target = attempts.admit().unwrap();
+        assert!(attempts.admit().is_err(), "one attempt at a time");
+        assert!(!attempts.failed(&target, &rejected));
+    }
+    // Another failure in between does not shorten the pauses.
+    sleep(Duration::from_millis(10_100)).await;
+    let target = attempts.admit().unwrap();
+    attempts.failed(&target, &Failure::closed().into());
+    sleep(Duration::from_millis(9_900)).await;
+    assert!(attempts.admit().is_err());
+    attempts.succeeded(&target);
+    assert!(attempts.admit().is_ok() && attempts.admit().is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,6 +59,10 @@ pub trait FrameCheck {
     /// The reason to end the connection, which the driver may show or log: our own words, without a
     /// byte of the server's. None of these bytes reaches the driver.
     fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str>;
+
+    /// Follows what the driver has written to the server, in order, in pieces of any size: a check
+    /// may count what the server was asked.
+    fn written(&mut self, _bytes: &[u8]) {}
 }
 
 /// A decision of a [`FrameCheck`] about the bytes that it was given.
@@ -250,13 +254,16 @@ impl<S: AsyncRead + Unpin, C: FrameCheck + Unpin> AsyncRead for Metered<S, C> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, C: Unpin> AsyncWrite for Metered<S, C> {
+impl<S: AsyncWrite + Unpin, C: FrameCheck + Unpin> AsyncWrite for Metered<S, C> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().sound()?.poll_write(context, bytes)
+        let this = self.get_mut();
+        let written = ready!(this.sound()?.poll_write(context, bytes))?;
+        this.check.written(bytes.get(..written).unwrap_or(bytes));
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -60,6 +60,13 @@ impl Notice {
         self.help = Some(help);
     }
 
+    /// Adds the place to the message: `the connection broke (at HOST)`.
+    fn add_place(&mut self, place: &dyn fmt::Display) {
+        let mut message = Cow::Owned(format!("{} (at {place})", self.message));
+        redact(&mut message);
+        self.message = message;
+    }
+
     /// Its texts, except those of its rule.
     fn texts(&mut self) -> impl Iterator<Item = &mut Cow<'static, str>> {
         std::iter::once(&mut self.message).chain(&mut self.help)
@@ -192,6 +199,12 @@ impl Finding {
         *message = format!("{message}; {text}").into();
     }
 
+    /// Adds the host to its message, for a locator with several.
+    pub(crate) fn at_host(mut self, host: &dyn fmt::Display) -> Self {
+        self.0.notice.add_place(host);
+        self
+    }
+
     /// True if it violates the same rule, with the same message and help.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.rule() == other.rule()
@@ -285,6 +298,8 @@ pub struct Failure(Box<Trouble>);
 #[derive(Clone)]
 struct Trouble {
     kind: FailureKind,
+    /// The state passes by itself.
+    passes: bool,
     notice: Notice,
 }
 
@@ -422,7 +437,7 @@ impl Failure {
     fn of(kind: FailureKind, message: Cow<'static, str>, help: Cow<'static, str>) -> Self {
         let mut notice = Notice::new(message, "");
         notice.set_help(help);
-        Self(Box::new(Trouble { kind, notice }))
+        Self(Box::new(Trouble { kind, passes: false, notice }))
     }
 
     /// The server sent something that is not its protocol, or more than a service accepts:
@@ -506,6 +521,26 @@ impl Failure {
         self.0.notice.name_companions(place.variable.as_deref());
         self.0.notice.place = place.clone();
         self
+    }
+
+    /// Adds the host to its message, for a locator with several.
+    pub(crate) fn at_host(mut self, host: &dyn fmt::Display) -> Self {
+        self.0.notice.add_place(host);
+        self
+    }
+
+    /// Marks a state of the server that passes by itself: it starts, or all its connections are in
+    /// use.
+    pub fn into_passing(mut self) -> Self {
+        self.0.passes = true;
+        self
+    }
+
+    /// True if another attempt may succeed soon: the server could not be connected to, or the state
+    /// passes by itself ([`Self::into_passing`]).
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.0.passes || matches!(self.kind(), FailureKind::Unreachable | FailureKind::TimedOut)
     }
 
     /// Adds a check to the help.

@@ -15,6 +15,17 @@ pub enum Refusal {
     Failure(Failure),
 }
 
+impl Refusal {
+    /// The same refusal, with the host in its message, for a locator with several.
+    #[must_use]
+    pub fn at_host(self, host: &dyn fmt::Display) -> Self {
+        match self {
+            Self::Finding(finding) => finding.at_host(host).into(),
+            Self::Failure(failure) => failure.at_host(host).into(),
+        }
+    }
+}
+
 impl From<Finding> for Refusal {
     fn from(finding: Finding) -> Self {
         Self::Finding(finding)

@@ -22,6 +22,16 @@ pub fn printable(text: &str) -> String {
 
 /// As [`printable`], but cuts after `longest` characters.
 pub fn printable_up_to(text: &str, longest: usize) -> String {
+    escaped(text, longest, |_| false)
+}
+
+/// As [`printable_up_to`], but line feeds and tabs stay: for a text that no line of a log holds.
+pub fn printable_lines_up_to(text: &str, longest: usize) -> String {
+    escaped(text, longest, |c| matches!(c, '\n' | '\t'))
+}
+
+/// Escapes all that is not safe to print, but for what is kept.
+fn escaped(text: &str, longest: usize, is_kept: impl Fn(char) -> bool) -> String {
     let mut printed = String::new();
     for piece in redact::beginning(text, longest) {
         let text = match piece {
@@ -35,7 +45,7 @@ pub fn printable_up_to(text: &str, longest: usize) -> String {
         let mut marks = MOST_MARKS;
         for c in text.chars() {
             marks = if is_mark(c) { marks + 1 } else { 0 };
-            if c.is_control() || is_invisible(c) || marks > MOST_MARKS {
+            if !is_kept(c) && (c.is_control() || is_invisible(c) || marks > MOST_MARKS) {
                 // Writing to a `String` does not fail.
                 let _ = write!(printed, "{}", c.escape_default());
                 marks = MOST_MARKS;

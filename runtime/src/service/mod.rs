@@ -19,7 +19,7 @@ pub use crate::net::tls::Witness;
 pub use crate::net::{metered, progress, random_name, tasks, thread, time, tls};
 pub use crate::report::redact;
 pub use crate::report::refusal::Refusal;
-pub use crate::report::text::printable_up_to;
+pub use crate::report::text::{printable_lines_up_to, printable_up_to};
 pub use crate::service::dial::{Dialled, Stream, unreachable};
 pub use crate::service::target::{Attempt, Target};
 

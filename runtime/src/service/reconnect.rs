@@ -31,6 +31,9 @@ pub struct ReconnectBackoff {
     not_before: Option<Instant>,
     /// The server does not accept the credentials. Another attempt would only lock the account.
     given_up: bool,
+    /// One of several servers does not accept the credentials. One attempt is made in each
+    /// [`LONGEST`] pause.
+    is_rejected: bool,
 }
 
 impl Default for ReconnectBackoff {
@@ -43,7 +46,7 @@ impl ReconnectBackoff {
     /// A backoff before any attempt: the first one may begin at once.
     #[must_use]
     pub fn new() -> Self {
-        Self { backoff: Self::backoff(), not_before: None, given_up: false }
+        Self { backoff: Self::backoff(), not_before: None, given_up: false, is_rejected: false }
     }
 
     /// 100 ms, doubled up to 10 s, with up to 100 % jitter, so that a thousand processes do not
@@ -76,14 +79,27 @@ impl ReconnectBackoff {
     pub fn failed(&mut self, refusal: &Refusal) {
         // A certificate that fails verification may be an attacker's. The real server may be back
         // later, so this case only waits.
-        self.given_up |= matches!(
-            refusal,
-            Refusal::Failure(failure) if failure.kind() == FailureKind::AuthenticationFailed
-        );
+        self.given_up |= is_rejection(refusal);
         // Several attempts that fail together count as one.
         if !self.is_waiting() {
             self.postpone();
         }
+    }
+
+    /// Records a failed attempt at several hosts. A rejected login may be the fault of one of them,
+    /// and another one may take over later.
+    fn failed_at_several(&mut self, refusal: &Refusal) {
+        if is_rejection(refusal) {
+            self.is_rejected = true;
+            self.postpone_rejected();
+        } else {
+            self.failed(refusal);
+        }
+    }
+
+    /// Delays the next attempt by the longest pause.
+    fn postpone_rejected(&mut self) {
+        self.not_before = Some(Instant::now() + LONGEST);
     }
 
     /// Delays the next attempt by a pause that is longer than the one before.
@@ -91,6 +107,14 @@ impl ReconnectBackoff {
         let pause = self.backoff.next().unwrap_or(LONGEST);
         self.not_before = Some(Instant::now() + pause);
     }
+}
+
+/// True if the server does not accept the credentials.
+fn is_rejection(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Failure(failure) if failure.kind() == FailureKind::AuthenticationFailed
+    )
 }
 
 async fn wait_until(not_before: Option<Instant>) {
@@ -133,7 +157,7 @@ impl ReconnectAttempts {
     /// [`FailureKind::AuthenticationFailed`] after the server rejected the credentials, and
     /// [`FailureKind::Unreachable`] during the pause after a failed attempt.
     pub fn admit(&self) -> Result<Arc<Target>, Failure> {
-        let backoff = self.backoff();
+        let mut backoff = self.backoff();
         if backoff.has_given_up() {
             return Err(Failure::new(
                 FailureKind::AuthenticationFailed,
@@ -148,6 +172,10 @@ impl ReconnectAttempts {
                 "the last attempt to connect failed a moment ago; the next one waits",
                 "check the server's log and the network; the next attempt needs no help",
             ));
+        }
+        if backoff.is_rejected {
+            // Only one of the attempts that wait begins: each tries the same credentials.
+            backoff.postpone_rejected();
         }
         Ok(self.target())
     }
@@ -203,8 +231,17 @@ impl ReconnectAttempts {
     }
 
     /// Records and logs a failed attempt, with its target. Returns true if there is no further one.
+    /// If the target has several hosts, a rejected login is followed by the longest pause, and then
+    /// by one attempt for each such pause.
     pub fn failed(&self, target: &Arc<Target>, refusal: &Refusal) -> bool {
-        let given_up = self.end(target, |backoff| backoff.failed(refusal));
+        let has_several = target.locator().hosts().count() > 1;
+        let given_up = self.end(target, |backoff| {
+            if has_several {
+                backoff.failed_at_several(refusal);
+            } else {
+                backoff.failed(refusal);
+            }
+        });
         tracing::warn!(
             service = self.service,
             endpoint = %target.locator(),

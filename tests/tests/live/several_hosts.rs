@@ -1,11 +1,15 @@
 //! Several hosts in a locator of PostgreSQL, with a primary and a standby.
 
 use std::ops::Deref as _;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backing_services::{BackingServices, Postgres, Resource, TokioPostgres};
 use backing_services_tests::attempt::{attach, problems, refused};
 use backing_services_tests::canary::PASSWORD;
+use backing_services_tests::hostile::Hostile;
+use backing_services_tests::hostile::postgres::{scram, startup};
+use backing_services_tests::pki::Authority;
 use backing_services_tests::postgres::{DATABASE, USER};
 use backing_services_tests::variables::Variables;
 use backing_services_tests::{port, postgres};
@@ -155,5 +159,45 @@ async fn a_host_that_rejects_the_credentials_ends_the_search() {
     let variables = self::variables(&[first.port, second.port], "any", &second.authority.pem());
     let shop: Shop = attach(&variables).await.unwrap();
     assert_eq!(ports(&shop), [second.port; 2]);
+    // Its finding is not lost.
+    for posture in [shop.orders.posture(), shop.ledger.posture()] {
+        let [finding] = &posture.findings[..] else { panic!("{:?}", posture.findings) };
+        assert!(!finding.is_denied());
+        assert!(finding.message().contains(&format!("localhost:{}", first.port)), "{finding}");
+    }
     shop.detach().await;
+}
+
+/// A host that is reached and does not answer, at any step, is passed over in its own time.
+#[tokio::test]
+async fn a_silent_host_does_not_keep_the_next_one_waiting() {
+    let server = postgres::Postgres::start();
+    let authority = Authority::new("the tests' authority");
+    let leaf = Arc::new(authority.server());
+    let authorities = [server.authority.pem(), authority.pem()].concat();
+    // Before TLS, in the login, and at the question which server it is.
+    for step in 0..3 {
+        let leaf = Arc::clone(&leaf);
+        let silent = Hostile::start(move |peer| {
+            let leaf = Arc::clone(&leaf);
+            async move {
+                match step {
+                    0 => Ok(Some(peer)),
+                    1 => startup(peer, &leaf).await.map(Some),
+                    _ => scram::admit(peer, &leaf, scram::BOUND, b"").await.map(Some),
+                }
+            }
+        });
+        let mut variables = variables(&[silent.port, server.port], "read-write", &authorities);
+        for (name, value) in &mut variables {
+            if name.ends_with("URL") {
+                value.push_str("&connect_timeout=1");
+            }
+        }
+        let begin = Instant::now();
+        let shop: Shop = attach(&variables).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(8), "{:?} at {step}", begin.elapsed());
+        assert_eq!(ports(&shop), [server.port; 2], "{step}");
+        shop.detach().await;
+    }
 }

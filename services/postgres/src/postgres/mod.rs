@@ -46,17 +46,17 @@
 //! one that fits `target_session_attrs`: `any`, `read-write`, `read-only`, `primary`, `standby` or
 //! `prefer-standby`, as in libpq (PostgreSQL documentation, 34.1.2). So the next connections follow
 //! a failover. Each host passes the address rules and the field's `hosts` alone, and its
-//! certificate has to be valid for its own name. A host that rejects the credentials ends the
-//! search. The posture's endpoint is the host of the first connection. `connect_timeout` is for
-//! each host.
+//! certificate has to be valid for its own name. A host that violates a rule is passed
+//! over, and its finding is a warning. A host that rejects the credentials ends the search. The
+//! posture's endpoint is the host of the first connection. `connect_timeout` is for each host.
 //!
 //! # Poolers
 //! A pooler that ends TLS is the server for this service: its certificate is verified, and it
 //! cannot bind the login to TLS, which is a remark. `statement_timeout` and `extra_float_digits`
 //! are sent in the startup message, and never as a `SET`: in transaction mode, that would stay on a
 //! session that other clients get. If the pooler refuses them (08P01), the connection is made again
-//! without them. If no time limit is in force then, that is a remark: `ALTER ROLE … SET
-//! statement_timeout` gives one.
+//! without `extra_float_digits`, and then without both. If no time limit is in force then, that is a
+//! remark: `ALTER ROLE … SET statement_timeout` gives one.
 //!
 //! A pooler gives its clients keys that are not the server's, which shows that there is one. Then
 //! attaching compares two connections. If each transaction gets another session of the server, that
@@ -67,8 +67,11 @@
 //!
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
-//! of `max_message` bytes, and 1000 notices and changed settings, or 1 MiB of them, between two
-//! queries. A header that announces more ends the connection, before memory is allocated for it.
+//! of `max_message` bytes, and 1000 notices, errors and changed settings, or 1 MiB of them, between
+//! two queries. A setting or a notification has at most 16 KiB, and notifications while a statement
+//! runs 1 MiB in all; the driver gets only the settings that PostgreSQL documents (54.2.7).
+//! A header that announces more ends the connection, before memory is allocated for it. So does an
+//! answer that was not asked for, and a row whose counts or lengths do not fit.
 //! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
 //! are checked. Errors and notices become printable on the way to the driver, and a password of
 //! ours in one is replaced. A server that never stops sending holds no thread.
@@ -76,7 +79,8 @@
 //! # How it reconnects
 //! The pool opens connections as it needs them. If an opening fails, the next one waits: at first
 //! 100 ms and at most 10 s, with jitter. When the server rejects the credentials, the pool does not
-//! try again until the resource is attached again or its credentials are renewed.
+//! try again until the resource is attached again or its credentials are renewed. With several
+//! hosts, it makes one attempt in 10 s: only one of the hosts may be wrong.
 //!
 //! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
 //! in with the new password.
@@ -138,7 +142,7 @@ impl Service for Postgres {
     }
 
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<PgPool>, Refusal> {
-        let protocol = PostgresProtocol::default();
+        let protocol = PostgresProtocol::new();
         let relay = Relay::start(Self::NAME, protocol.clone(), target, SOCKET)?;
         let options = options(target, &relay);
         let pool = driver::pool_options(target, postgresql::max_connections(target))
@@ -173,7 +177,8 @@ impl Service for Postgres {
         posture.remarks.extend(unbound(first));
         posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
         posture.remarks.extend(pooling.remark());
-        let findings = first.proof.finding.clone().into_iter().chain(account.findings(target));
+        let proof = first.proof.finding.clone();
+        let findings = first.skipped.iter().cloned().chain(proof).chain(account.findings(target));
         Ok(Attachment::new(pool, posture).with_findings(findings).with_relay(relay))
     }
 

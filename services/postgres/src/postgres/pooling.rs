@@ -16,6 +16,9 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 /// The time for all steps.
 const PATIENCE: Duration = Duration::from_secs(6);
 
+/// The comparisons before a pooler is believed to keep sessions.
+const COMPARISONS: u32 = 3;
+
 /// The result of the observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pooling {
@@ -61,10 +64,26 @@ pub(super) async fn observe(
     }
 }
 
+/// Compares until one comparison shows something else than a session, up to [`COMPARISONS`] times.
+/// A pooler of several processes, or one that takes its servers in turn, may give the first
+/// connection the same process again by chance.
+async fn compare(
+    first: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<Pooling, sqlx::Error> {
+    for _ in 1..COMPARISONS {
+        let pooling = compare_once(first, options).await?;
+        if pooling != Pooling::Session {
+            return Ok(pooling);
+        }
+    }
+    compare_once(first, options).await
+}
+
 /// Runs a prepared statement on the first connection, and occupies a process by a transaction of
 /// the second one. If it is the first one's process, the second one prepares a statement of the
 /// same name there. If not, the first one runs its statement again.
-async fn compare(
+async fn compare_once(
     first: &mut PgConnection,
     options: &PgConnectOptions,
 ) -> Result<Pooling, sqlx::Error> {

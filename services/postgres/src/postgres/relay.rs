@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use backing_services_runtime::Failure;
 use backing_services_runtime::posture::TlsPosture;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::metered::{Checked, FrameCheck, Metered};
 use backing_services_runtime::service::relay::{DriverStream, Opening, Protocol};
 use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Refusal, Stream, Target, random_name};
+use backing_services_runtime::{Failure, Finding};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::postgresql;
@@ -35,18 +36,31 @@ const KNOWN: [&str; 4] = ["application_name", "client_encoding", "DateStyle", "T
 const EXTRA: [&str; 1] = ["extra_float_digits"];
 
 /// The login of each connection of a pool.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct PostgresProtocol(Arc<State>);
 
-#[derive(Default)]
 struct State {
     first: OnceLock<FirstSession>,
     /// The hosts that have bound a login to TLS.
     bound: Mutex<BTreeSet<String>>,
     keys: Keys,
+    /// True until a session has no time limit.
+    was_bounded: AtomicBool,
+    /// The driver's `options`, which it takes from the environment.
+    options: Option<String>,
 }
 
 impl State {
+    fn new(options: Option<String>) -> Self {
+        Self {
+            first: OnceLock::new(),
+            bound: Mutex::default(),
+            keys: Keys::default(),
+            was_bounded: AtomicBool::new(true),
+            options,
+        }
+    }
+
     fn bound(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,9 +75,16 @@ pub(super) struct FirstSession {
     pub(super) proof: Proof,
     /// The process that the server's key names.
     pub(super) process: Option<i32>,
+    /// The findings of the hosts that were passed over.
+    pub(super) skipped: Vec<Finding>,
 }
 
 impl PostgresProtocol {
+    /// Before the driver's options are made: both read `PGOPTIONS`.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(State::new(std::env::var("PGOPTIONS").ok())))
+    }
+
     /// The observations of the first connection; `None` before it.
     pub(super) fn first(&self) -> Option<&FirstSession> {
         self.0.first.get()
@@ -91,7 +112,12 @@ impl Protocol for PostgresProtocol {
         let body = read_startup(opening.driver).await.map_err(|_| Failure::closed())?;
         match split_code(&body) {
             Some((login::PROTOCOL, parameters)) => {
-                read_parameters(parameters, |user| opening.token.is(user))
+                let is_own = |name: &str, value: &[u8]| match name {
+                    "user" => opening.token.is(value),
+                    "database" => value == postgresql::database(opening.target).as_bytes(),
+                    _ => self.0.options.as_deref().is_some_and(|own| own.as_bytes() == value),
+                };
+                read_parameters(parameters, is_own)
                     .map(Some)
                     .ok_or_else(|| opening.refuse_stranger())
             }
@@ -122,7 +148,14 @@ impl Protocol for PostgresProtocol {
             tls: session.tls.clone(),
             proof: session.proof.clone(),
             process: session.process(),
+            skipped: session.warnings().collect(),
         });
+        if opening.settled.get() {
+            session.log(&extra, &self.0.was_bounded);
+        } else if session.dropped == extra.len() {
+            // Attaching reports it.
+            self.0.was_bounded.store(false, Ordering::Relaxed);
+        }
         let key = SessionKey { key: session.key.clone(), host: session.target.clone() };
         let alias = Alias::to(&self.0, key)?;
         let greeting = session.greeting(&alias.key);
@@ -153,12 +186,13 @@ impl Protocol for PostgresProtocol {
 }
 
 /// The SQLSTATE for the driver (PostgreSQL documentation, appendix A). It repeats an attempt that
-/// ends with `cannot_connect_now`, as long as its caller waits for the connection. Attaching does
-/// not wait for a server that cannot be connected to.
+/// ends with `cannot_connect_now`, as long as its caller waits for the connection. So only a state
+/// that passes by itself has that code. Attaching does not wait for a server that cannot be
+/// connected to.
 fn sqlstate(refusal: &Refusal, is_settled: bool) -> &'static str {
     match refusal {
         Refusal::Failure(failure) => match failure.kind() {
-            FailureKind::Unavailable | FailureKind::Unreachable if is_settled => "57P03",
+            _ if is_settled && failure.is_passing() => "57P03",
             FailureKind::AuthenticationFailed => "28000",
             _ => "08001",
         },
@@ -181,8 +215,9 @@ fn split_code(body: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 /// Reads the names and values, each with a NUL at its end, and the NUL at the end of all. `None` if
-/// they are not the driver's own: it sends the token as its user.
-fn read_parameters(mut rest: &[u8], is_token: impl Fn(&[u8]) -> bool) -> Option<Startup> {
+/// they are not the driver's own: it sends the token as its user, the locator's database, and
+/// `PGOPTIONS` of the environment, which sets nothing.
+fn read_parameters(mut rest: &[u8], is_own: impl Fn(&str, &[u8]) -> bool) -> Option<Startup> {
     let mut text = || {
         let end = rest.iter().position(|byte| *byte == 0)?;
         let text = &rest[..end];
@@ -198,9 +233,10 @@ fn read_parameters(mut rest: &[u8], is_token: impl Fn(&[u8]) -> bool) -> Option<
         }
         let value = text()?;
         match name {
-            "user" => is_ours = is_token(value),
-            // The locator has the database, and `PGOPTIONS` of the environment sets nothing.
-            "database" | "options" => {}
+            "user" => is_ours = is_own(name, value),
+            // The relay sends its own database, so that another one would be ignored silently.
+            "database" | "options" if is_own(name, value) => {}
+            "database" | "options" => return None,
             name => {
                 let value = str::from_utf8(value).ok()?.to_owned();
                 let is = |known: &&str| known.eq_ignore_ascii_case(name);
@@ -273,6 +309,10 @@ impl FrameCheck for Relayed {
     fn check(&mut self, bytes: &[u8]) -> Result<Checked, &'static str> {
         self.messages.check(bytes)
     }
+
+    fn written(&mut self, bytes: &[u8]) {
+        self.messages.written(bytes);
+    }
 }
 
 /// Asks the server to cancel the statement of a session, on a verified connection of its own. The
@@ -299,7 +339,14 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
     pub(super) fn read(parameters: &[u8]) -> Option<Startup> {
-        read_parameters(parameters, |user| user == TOKEN.as_bytes())
+        read_parameters(parameters, |name, value| {
+            value
+                == match name {
+                    "user" => TOKEN.as_bytes(),
+                    "database" => b"shop",
+                    _ => b"-c role=admin",
+                }
+        })
     }
 
     fn written(parameters: &[(&str, &str)]) -> Vec<u8> {
@@ -317,7 +364,7 @@ mod tests {
     fn the_parameters_of_the_driver_are_sorted() {
         let sent = written(&[
             ("user", TOKEN),
-            ("database", "elsewhere"),
+            ("database", "shop"),
             ("application_name", "shop"),
             ("DateStyle", "ISO, MDY"),
             ("client_encoding", "UTF8"),
@@ -360,6 +407,44 @@ mod tests {
     }
 
     #[test]
+    fn another_database_and_other_options_are_refused() {
+        for (name, value, is_read) in [
+            ("database", "shop", true),
+            ("database", "elsewhere", false),
+            ("database", "", false),
+            ("options", "-c role=admin", true),
+            ("options", "-c statement_timeout=0", false),
+            ("options", "", false),
+        ] {
+            for sent in [[("user", TOKEN), (name, value)], [(name, value), ("user", TOKEN)]] {
+                assert_eq!(read(&written(&sent)).is_some(), is_read, "{name} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_state_that_passes_makes_the_driver_try_again() {
+        for (code, expected) in [
+            ("57P03", "57P03"),
+            ("53300", "57P03"),
+            ("53400", "08001"),
+            ("3D000", "08001"),
+            ("42601", "08001"),
+            ("08P01", "08001"),
+            ("XX000", "08001"),
+            ("28P01", "28000"),
+        ] {
+            let failure = postgresql::server_error(code);
+            assert_eq!(sqlstate(&failure.clone().into(), true), expected, "{code}");
+            assert_ne!(sqlstate(&failure.into(), false), "57P03", "{code}");
+        }
+        for failure in [Failure::closed(), Failure::no_greeting(), Failure::broken()] {
+            assert_eq!(sqlstate(&failure.into(), true), "57P03");
+        }
+        assert_eq!(sqlstate(&Failure::protocol().into(), true), "08001");
+    }
+
+    #[test]
     fn no_other_parameter_is_set() {
         for name in [
             "search_path", "role", "session_authorization", "statement_timeout", "replication",
@@ -393,7 +478,7 @@ mod tests {
 
     #[test]
     fn a_key_is_known_as_long_as_its_session() {
-        let state = Arc::new(State::default());
+        let state = Arc::new(State::new(None));
         let host = target::<Postgres>("postgres://me:narcissus-bulb-79@db.example/it").unwrap();
         let alias = |real: &[u8]| {
             Alias::to(&state, SessionKey { key: real.to_vec(), host: host.clone() }).unwrap()

@@ -1,9 +1,12 @@
 //! Several hosts in one locator, and the one that takes the session: `target_session_attrs`, as
 //! libpq has it (PostgreSQL documentation, 34.1.1.3 and 34.1.2).
 
+use std::time::Duration;
+
+use backing_services_runtime::Failure;
 use backing_services_runtime::problem::FailureKind;
+use backing_services_runtime::service::time::with_timeout;
 use backing_services_runtime::service::{Refusal, Target};
-use backing_services_runtime::{Failure, Finding};
 
 use super::Parameters;
 use super::login::{self, Demand, Session};
@@ -55,12 +58,17 @@ impl Wanted {
 const QUESTION: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('transaction_read_only')";
 
-/// Logs in to the first host, in their order, that is reached and is the wanted one. A host that
-/// does not accept the credentials ends the search, as in libpq: the others have the same accounts,
-/// and would lock them.
+/// The limits of the steps of one host end before that of the host does: their errors are more
+/// precise.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Logs in to the first host, in their order, that is reached and is the wanted one. Each host has
+/// the time of `connect_timeout`, for all that it is asked. A host that does not accept the
+/// credentials ends the search, as in libpq: the others have the same accounts, and would lock
+/// them. A host that violates a rule is passed over, and the session holds its finding.
 ///
 /// # Errors
-/// [`Refusal`]: that of the last host.
+/// [`Refusal`]: the finding of the last host that violates a rule, or else that of the last host.
 pub(crate) async fn log_in(
     target: &Target,
     demand: impl Fn(&Target) -> Demand,
@@ -68,42 +76,46 @@ pub(crate) async fn log_in(
     extras: &Parameters,
 ) -> Result<Session, Refusal> {
     let wanted = Wanted::of(target);
-    let (mut refused, mut fallback) = (None, None);
+    let has_several = target.locator().hosts().count() > 1;
+    let (mut skipped, mut failed, mut fallback) = (Vec::new(), None, None);
     for host in target.each_host() {
-        let mut session = match login::log_in(&host, demand(&host), parameters, extras).await {
-            Ok(session) => session,
-            Err(refusal) if ends_the_search(&refusal) => return Err(named(refusal, &host, target)),
-            Err(refusal) => {
-                refused = Some(named(refusal, &host, target));
-                continue;
-            }
+        let asking = async {
+            let mut session = login::log_in(&host, demand(&host), parameters, extras).await?;
+            let is_met = wanted.is_met(&mut session).await?;
+            Ok::<_, Refusal>((session, is_met))
         };
-        match wanted.is_met(&mut session).await {
-            Ok(true) => return Ok(session),
-            Ok(false) if wanted == Wanted::PreferStandby => {
+        let asked = with_timeout(host.connect_timeout() + GRACE, asking).await;
+        let asked = asked.unwrap_or_else(|_| Err(silent().into()));
+        match asked {
+            Ok((mut session, true)) => {
+                session.skipped = skipped;
+                return Ok(session);
+            }
+            Ok((session, false)) if wanted == Wanted::PreferStandby => {
                 fallback.get_or_insert(session);
             }
-            Ok(false) => {}
-            Err(refusal) => refused = Some(named(refusal, &host, target)),
+            Ok((_, false)) => {}
+            Err(refusal) => {
+                let ends = ends_the_search(&refusal);
+                let refusal = if has_several { refusal.at_host(host.locator()) } else { refusal };
+                if ends {
+                    return Err(refusal);
+                }
+                match refusal {
+                    Refusal::Finding(finding) => skipped.push(finding),
+                    Refusal::Failure(failure) => failed = Some(failure),
+                }
+            }
         }
     }
-    fallback.ok_or_else(|| refused.unwrap_or_else(unwanted))
-}
-
-/// The refusal, with the host that it is about if there are several.
-fn named(refusal: Refusal, host: &Target, target: &Target) -> Refusal {
-    if target.locator().hosts().count() < 2 {
-        return refusal;
+    if let Some(mut session) = fallback {
+        session.skipped = skipped;
+        return Ok(session);
     }
-    let of = |message: &str| format!("{message} (at {})", host.locator());
-    match refusal {
-        Refusal::Failure(failure) => {
-            Failure::new(failure.kind(), of(failure.message()), failure.help().to_owned()).into()
-        }
-        Refusal::Finding(finding) => Finding::new(finding.rule(), of(finding.message()))
-            .with_help(finding.help().to_owned())
-            .into(),
-    }
+    Err(match (skipped.pop(), failed) {
+        (Some(finding), _) => finding.into(),
+        (None, failed) => failed.unwrap_or_else(unwanted).into(),
+    })
 }
 
 fn ends_the_search(refusal: &Refusal) -> bool {
@@ -113,12 +125,20 @@ fn ends_the_search(refusal: &Refusal) -> bool {
     )
 }
 
-fn unwanted() -> Refusal {
+fn silent() -> Failure {
+    Failure::new(
+        FailureKind::TimedOut,
+        "the host did not give a session in time",
+        "check its load, and the network between here and there",
+    )
+}
+
+fn unwanted() -> Failure {
     Failure::new(
         FailureKind::Unavailable,
         "no host of the locator is the server that `target_session_attrs` wants",
         "check which of them is the primary (`SELECT pg_is_in_recovery()`), and whether \
          `default_transaction_read_only` is on",
     )
-    .into()
+    .into_passing()
 }

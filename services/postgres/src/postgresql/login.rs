@@ -6,6 +6,7 @@
 //! Protocol: PostgreSQL documentation, 54.2.1, 54.3 and 54.7; SCRAM: RFC 5802 and RFC 7677.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use backing_services_rules::rule::WEAK_AUTHENTICATION;
 use backing_services_runtime::posture::TlsPosture;
@@ -39,6 +40,9 @@ const FEWEST_ITERATIONS: u64 = 4096;
 
 /// The most iterations: the limit of `postgres-protocol`, and of the JDBC driver (CVE-2026-42198).
 const MOST_ITERATIONS: u64 = 100_000;
+
+/// The shortest salt, in bytes: the minimum of RFC 8018, 4.1. PostgreSQL's has 16.
+const SHORTEST_SALT: usize = 8;
 
 /// The longest salt, in bytes. PostgreSQL's has 16.
 const LONGEST_SALT: usize = 1024;
@@ -99,6 +103,10 @@ pub(crate) struct Session {
     pub(crate) key: Vec<u8>,
     /// The major version of the server.
     pub(crate) release: Option<u32>,
+    /// The findings of the hosts that were passed over.
+    pub(crate) skipped: Vec<Finding>,
+    /// How many parameters of the session a pooler refused.
+    pub(crate) dropped: usize,
 }
 
 /// How the login was proved.
@@ -113,6 +121,24 @@ pub(crate) struct Proof {
 pub(crate) const SCRAM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 impl Session {
+    /// The findings of the hosts that were passed over, as warnings.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = Finding> {
+        self.skipped.iter().cloned().map(Finding::into_warning)
+    }
+
+    /// Logs the weakness of a connection that no one attaches with: of the hosts that were passed
+    /// over, and of the session itself. `was_bounded` is true until the first session without the
+    /// time limit.
+    pub(crate) fn log(&self, extras: &[(String, String)], was_bounded: &AtomicBool) {
+        let endpoint = self.target.locator();
+        for finding in &self.skipped {
+            tracing::warn!(%endpoint, "a host was passed over: {finding}");
+        }
+        if self.dropped == extras.len() && was_bounded.swap(false, Ordering::Relaxed) {
+            tracing::warn!(%endpoint, "{}", super::UNBOUNDED);
+        }
+    }
+
     /// What the server sends after the authentication, for the driver. The driver may know another
     /// key than the server's.
     pub(crate) fn greeting(&self, key: &[u8]) -> Vec<u8> {
@@ -151,7 +177,7 @@ impl Session {
 
 /// Dials the one host of a target and logs in. `parameters` are those of the session, but for user
 /// and database. If a pooler does not know one of `extras`, the connection is made again without
-/// any of them.
+/// the first of them, and then without the next one, too.
 ///
 /// # Errors
 /// [`Refusal`], in this crate's own words.
@@ -161,11 +187,14 @@ pub(crate) async fn log_in(
     parameters: &[(String, String)],
     extras: &[(String, String)],
 ) -> Result<Session, Refusal> {
-    match once(target, demand, &[parameters, extras].concat()).await {
-        Err(Rejection::Server(code)) if code == UNKNOWN_PARAMETER && !extras.is_empty() => {
-            once(target, demand, parameters).await.map_err(Refusal::from)
+    let mut dropped = 0;
+    loop {
+        match once(target, demand, &[parameters, &extras[dropped..]].concat()).await {
+            Err(Rejection::Server(code)) if code == UNKNOWN_PARAMETER && dropped < extras.len() => {
+                dropped += 1;
+            }
+            done => return Ok(Session { dropped, ..done? }),
         }
-        done => done.map_err(Refusal::from),
     }
 }
 
@@ -236,6 +265,8 @@ async fn once(
         parameters: begun.parameters,
         key: begun.key,
         release: begun.release,
+        skipped: Vec::new(),
+        dropped: 0,
     })
 }
 
@@ -368,13 +399,16 @@ impl Login<'_> {
         let name = if plus { SCRAM_PLUS } else { "SCRAM-SHA-256" };
         let mut scram = ScramSha256::new(self.password()?.as_bytes(), channel);
         let first = scram.message();
+        // It ends with our nonce: `…,r=NONCE`, which has no comma.
+        let nonce = first.rsplit(|byte| *byte == b',').next().and_then(|r| r.strip_prefix(b"r="));
+        let nonce = nonce.ok_or_else(Failure::protocol)?.to_vec();
         let length = u32::try_from(first.len()).map_err(|_| Failure::protocol())?;
         let body = [name.as_bytes(), b"\0", &length.to_be_bytes(), first].concat();
         self.write(&message(b'p', &body)).await?;
 
         let request = self.next_request().await?;
         let challenge = request.strip_prefix(&11_u32.to_be_bytes()).ok_or_else(unproven)?.to_vec();
-        check_cost(&challenge, self.demand.is_waived)?;
+        check_challenge(&challenge, &nonce, self.demand.is_waived)?;
         // Thousands of hashes: other tasks of this thread would wait for them.
         let derived = spawn_blocking(move || scram.update(&challenge).map(|()| scram)).await;
         let mut scram = derived.map_err(|_| Failure::protocol())?.map_err(|_| unproven())?;
@@ -394,11 +428,13 @@ impl Login<'_> {
             let (kind, body) = self.next().await?;
             match kind {
                 b'S' => {
-                    check_setting(&body).map_err(|_| Failure::protocol())?;
+                    let is_kept = check_setting(&body).map_err(|_| Failure::protocol())?;
                     if let Some(version) = body.strip_prefix(b"server_version\0") {
                         begun.release = release(version);
                     }
-                    begun.parameters.extend(message(kind, &body));
+                    if is_kept {
+                        begun.parameters.extend(message(kind, &body));
+                    }
                 }
                 b'K' if begun.key.is_empty() && body.len() == 8 => begun.key = body,
                 b'Z' if body == b"I" => return Ok(begun),
@@ -448,12 +484,26 @@ impl Login<'_> {
     }
 }
 
-/// Checks what the server wants the client to compute (RFC 5802, 5.1: `r=…,s=…,i=…`). A waiver
-/// allows a proof that is cheap to guess from, and none that is too expensive.
-fn check_cost(challenge: &[u8], is_waived: bool) -> Result<(), Refusal> {
+/// Checks what the server wants the client to compute (RFC 5802, 5.1: `r=…,s=…,i=…`). `nonce` is
+/// ours. A waiver allows a proof that is cheap to guess from, and none that is too expensive.
+fn check_challenge(challenge: &[u8], nonce: &[u8], is_waived: bool) -> Result<(), Refusal> {
     let field = |name: &[u8]| {
         challenge.split(|byte| *byte == b',').find_map(|field| field.strip_prefix(name))
     };
+    let of_server = field(b"r=").and_then(|both| both.strip_prefix(nonce));
+    let has_nonces = of_server.is_some_and(|own| !own.is_empty());
+    // Base64 has four characters for three bytes.
+    let salt = field(b"s=").unwrap_or_default();
+    let salt = salt.iter().filter(|byte| **byte != b'=').count() * 3 / 4;
+    if !has_nonces || salt < SHORTEST_SALT {
+        return Err(Finding::new(
+            &WEAK_AUTHENTICATION,
+            "the server adds nothing of its own to the proof: no nonce, or a salt of fewer than 8 \
+             bytes",
+        )
+        .with_help("check what answers: a peer that replays a login or guesses passwords does so")
+        .into());
+    }
     let iterations = field(b"i=").and_then(|number| str::from_utf8(number).ok()?.parse().ok());
     let iterations: u64 = iterations.ok_or_else(unproven)?;
     if iterations < FEWEST_ITERATIONS && !is_waived {
@@ -464,9 +514,6 @@ fn check_cost(challenge: &[u8], is_waived: bool) -> Result<(), Refusal> {
         .with_help("set the password again, with `scram_iterations` at 4096 or more")
         .into());
     }
-    // Base64 has four characters for three bytes, and fills up the last four.
-    let characters = |salt: &[u8]| salt.iter().filter(|character| **character != b'=').count();
-    let salt = field(b"s=").map_or(0, characters) * 3 / 4;
     if iterations > MOST_ITERATIONS || salt > LONGEST_SALT {
         return Err(Finding::new(
             &WEAK_AUTHENTICATION,
@@ -730,33 +777,52 @@ mod tests {
 
     #[test]
     fn the_cost_of_a_proof_is_bounded_in_both_directions() {
-        let salt = |salt: &str| format!("r=a,s={salt},i=4096");
+        let salt = |length: usize| format!("r=ab,s={},i=4096", "A".repeat(length));
         for (challenge, is_accepted, is_accepted_if_waived) in [
-            ("r=a,s=b,i=4096", true, true),
-            ("r=a,s=b,i=100000", true, true),
-            ("r=a,s=b,i=100001", false, false),
-            ("r=a,s=b,i=2147483647", false, false),
-            ("r=a,s=b,i=4294967295", false, false),
-            ("r=a,s=b,i=18446744073709551615", false, false),
-            ("r=a,s=b,i=99999999999999999999", false, false),
-            ("r=a,s=b,i=4095", false, true),
-            ("r=a,s=b,i=1", false, true),
-            ("r=a,s=b,i=0", false, true),
-            ("r=a,s=b,i=-1", false, false),
-            ("r=a,s=b,i=", false, false),
-            ("r=a,s=b,i=4096 ", false, false),
-            ("r=a,s=b", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=4096", true, true),
+            ("r=ab,s=AAAAAAAAAAA=,i=100000", true, true),
+            ("r=ab,s=AAAAAAAAAAA=,i=100001", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=2147483647", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=4294967295", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=18446744073709551615", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=99999999999999999999", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=4095", false, true),
+            ("r=ab,s=AAAAAAAAAAA=,i=1", false, true),
+            ("r=ab,s=AAAAAAAAAAA=,i=0", false, true),
+            ("r=ab,s=AAAAAAAAAAA=,i=-1", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=", false, false),
+            ("r=ab,s=AAAAAAAAAAA=,i=4096 ", false, false),
+            ("r=ab,s=AAAAAAAAAAA=", false, false),
             ("", false, false),
-            // 1024 bytes, 1026, and 12 000.
-            (&salt(&("A".repeat(1366) + "==")), true, true),
-            (&salt(&"A".repeat(1368)), false, false),
-            (&salt(&"A".repeat(16_000)), false, false),
+            (&format!("r=ab,s={}==,i=4096", "A".repeat(1366)), true, true),
+            (&salt(1367), false, false),
+            (&salt(16_000), false, false),
         ] {
-            let check = |is_waived| check_cost(challenge.as_bytes(), is_waived).is_ok();
+            let check = |is_waived| check_challenge(challenge.as_bytes(), b"a", is_waived).is_ok();
             assert_eq!(check(false), is_accepted, "{challenge}");
             assert_eq!(check(true), is_accepted_if_waived, "{challenge}");
         }
-        assert!(check_cost(b"r=a,s=b,i=\xff", false).is_err());
+        assert!(check_challenge(b"r=ab,s=AAAAAAAAAAA=,i=\xff", b"a", false).is_err());
+    }
+
+    #[test]
+    fn a_challenge_has_something_of_the_server() {
+        for (challenge, is_accepted) in [
+            ("r=nonceb,s=AAAAAAAAAAA=,i=4096", true),
+            ("r=nonce,s=AAAAAAAAAAA=,i=4096", false),
+            ("r=noncf,s=AAAAAAAAAAA=,i=4096", false),
+            ("r=,s=AAAAAAAAAAA=,i=4096", false),
+            ("s=AAAAAAAAAAA=,i=4096", false),
+            ("r=nonceb,s=AAAAAAAAAA==,i=4096", false),
+            ("r=nonceb,s====================,i=4096", false),
+            ("r=nonceb,s=,i=4096", false),
+            ("r=nonceb,i=4096", false),
+        ] {
+            for is_waived in [false, true] {
+                let check = check_challenge(challenge.as_bytes(), b"nonce", is_waived);
+                assert_eq!(check.is_ok(), is_accepted, "{challenge}");
+            }
+        }
     }
 }
 
@@ -773,7 +839,7 @@ mod fuzz {
             |code: u32, rest: &[u8]| message(b'R', &[&code.to_be_bytes()[..], rest].concat());
         let login = [
             asks(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
-            asks(11, b"r=abc,s=c2FsdA==,i=4096"),
+            asks(11, b"r=abc,s=AAAAAAAAAAAAAAAAAAAAAA==,i=4096"),
             asks(12, b"v=abc"),
             asks(0, b""),
             message(b'S', b"server_version\x0018.1\0"),
@@ -785,7 +851,7 @@ mod fuzz {
             login.concat(),
             asks(3, b""),
             asks(5, b"salt"),
-            asks(11, b"r=abc,s=c2FsdA==,m=x,i=100000"),
+            asks(11, b"r=abc,s=AAAAAAAAAAAAAAAAAAAAAA==,m=x,i=100000"),
             message(b'D', b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0"),
             message(b'E', b"SFATAL\0VFATAL\0C28P01\0Mno\0\0"),
             message(b'S', b"server_version\x0016.4 (Debian)\0"),
@@ -838,7 +904,7 @@ mod fuzz {
             assert_eq!(row.len(), body.len());
         }
         for is_waived in [false, true] {
-            if check_cost(body, is_waived).is_ok() {
+            if check_challenge(body, b"a", is_waived).is_ok() {
                 let text = String::from_utf8_lossy(body);
                 let mut fields = text.split(',');
                 let number = fields.find_map(|field| field.strip_prefix("i=")).unwrap();

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use backing_services_runtime::service::metered::{Checked, FrameCheck};
 use backing_services_runtime::service::relay::Settled;
-use backing_services_runtime::service::{printable_up_to, redact};
+use backing_services_runtime::service::{printable_lines_up_to, printable_up_to, redact};
 
 use super::login::message;
 
@@ -24,6 +24,25 @@ const MOST_AT_FIRST: u64 = 1024 * 1024;
 /// almost as long.
 const LONGEST_TEXT: u64 = 256 * 1024;
 
+/// The longest setting, in bytes. The longest of PostgreSQL's is a `search_path`.
+const LONGEST_SETTING: u64 = 16 * 1024;
+
+/// The settings that PostgreSQL reports (its documentation, 54.2.7). A driver keeps the last value
+/// of each, so that it gets no other one.
+const SETTINGS: [&str; 15] = [
+    "application_name", "client_encoding", "DateStyle", "default_transaction_read_only",
+    "in_hot_standby", "integer_datetimes", "IntervalStyle", "is_superuser", "scram_iterations",
+    "search_path", "server_encoding", "server_version", "session_authorization",
+    "standard_conforming_strings", "TimeZone",
+];
+
+/// The longest notification, in bytes. PostgreSQL's payload is shorter than 8000, and its channel
+/// than 64.
+const LONGEST_NOTIFICATION: u64 = 16 * 1024;
+
+/// The most fields of an error or a notice. PostgreSQL defines 18 (its documentation, 54.8).
+const MOST_FIELDS: usize = 32;
+
 /// The messages that are collected: errors, notices and settings, the description of a statement's
 /// parameters, and the beginning of a copy in either direction.
 const COLLECTED: &[u8] = b"ENStGH";
@@ -31,12 +50,12 @@ const COLLECTED: &[u8] = b"ENStGH";
 /// The longest field of an error or notice that is passed on, in characters.
 const LONGEST_FIELD: usize = 16 * 1024;
 
-/// The most notices and changed settings between two queries. A function may well send a notice for
-/// each row that it treats; a server that sends them without end is stopped. A driver keeps every
-/// setting that it gets.
+/// The most notices, errors and changed settings between two queries. A function may well send a
+/// notice for each row that it treats; a server that sends them without end is stopped.
 const MOST_NOTICES: u32 = 1000;
 
-/// The most bytes of them between two queries: 1 MiB.
+/// The most bytes of them between two queries, and of the notifications while a statement runs, for
+/// which a driver keeps them: 1 MiB.
 const MOST_OF_NOTICES: u64 = 1024 * 1024;
 
 /// The length of a header: a type, and a length that counts itself.
@@ -54,6 +73,9 @@ pub(crate) struct ServerMessages {
     text: Option<(u8, Vec<u8>)>,
     notices: u32,
     of_notices: u64,
+    of_notifications: u64,
+    asked: Asked,
+    rows: Rows,
     refused: Refused,
 }
 
@@ -78,6 +100,9 @@ impl ServerMessages {
             text: None,
             notices: 0,
             of_notices: 0,
+            of_notifications: 0,
+            asked: Asked::default(),
+            rows: Rows::default(),
             refused: Refused::default(),
         }
     }
@@ -94,6 +119,8 @@ impl ServerMessages {
         match kind {
             _ if is_collected => {}
             b'Z' if length != 1 => return Err("the server sent a status that is none"),
+            // A count, at least.
+            b'D' | b'T' if length < 2 => return Err(MISCOUNTED),
             // A process, and two texts.
             b'A' if length < 6 => return Err("the server sent a notification that is none"),
             // What else a server sends in a session (PostgreSQL documentation, 54.7), but for an
@@ -110,20 +137,50 @@ impl ServerMessages {
         } else if length > self.largest {
             return Err("the server promised a message that is larger than `max_message` allows");
         }
-        if is_collected && length > LONGEST_TEXT {
-            return Err("the server promised an error that is longer than 256 KiB");
+        let longest = match kind {
+            b'S' => LONGEST_SETTING,
+            b'A' => LONGEST_NOTIFICATION,
+            _ if is_collected => LONGEST_TEXT,
+            _ => u64::MAX,
+        };
+        if length > longest {
+            return Err("the server promised an error, setting or notification that is too long");
         }
-        if matches!(kind, b'N' | b'S') {
-            self.notices += 1;
-            self.of_notices += length;
-            if self.notices > MOST_NOTICES || self.of_notices > MOST_OF_NOTICES {
-                return Err("the server sends notices or settings without end");
-            }
-        } else if kind == b'Z' {
-            (self.notices, self.of_notices) = (0, 0);
-        }
+        self.count(kind, length)?;
+        self.rows.begin(kind);
         self.left = length;
         Ok(is_collected)
+    }
+
+    /// Counts what may come only so often between two queries.
+    fn count(&mut self, kind: u8, length: u64) -> Result<(), &'static str> {
+        match kind {
+            b'N' | b'S' | b'E' => {
+                self.notices += 1;
+                self.of_notices += length;
+                if self.notices > MOST_NOTICES || self.of_notices > MOST_OF_NOTICES {
+                    return Err("the server sends notices or settings without end");
+                }
+            }
+            // An idle listener gets them for months.
+            b'A' if self.asked.count > 0 => {
+                self.of_notifications += length;
+                if self.of_notifications > MOST_OF_NOTICES {
+                    return Err("the server sends notifications without end");
+                }
+            }
+            b'Z' => {
+                let count = self.asked.count.checked_sub(1);
+                self.asked.count = count.ok_or("the server answered what it was not asked")?;
+                (self.notices, self.of_notices, self.of_notifications) = (0, 0, 0);
+            }
+            b'G' => self.asked.begin_copy(),
+            _ => {}
+        }
+        if matches!(kind, b'C' | b'E' | b'Z') {
+            self.asked.is_copying = false;
+        }
+        Ok(())
     }
 
     /// Collects a message, which the driver gets as a whole.
@@ -139,13 +196,14 @@ impl ServerMessages {
         let (kind, text) = self.text.take().unwrap_or_default();
         let passed = match kind {
             b'E' | b'N' => printed(&text).ok_or("the server sent an error that is none")?,
-            b'S' => check_setting(&text).map(|()| text)?,
+            b'S' if check_setting(&text)? => text,
+            b'S' => return Ok(Checked::Replace(here, Vec::new())),
             // A number of types, of four bytes each.
-            b't' => is_list(&text, 4).then_some(text).ok_or("the server counts wrongly")?,
+            b't' => is_list(&text, 4).then_some(text).ok_or(MISCOUNTED)?,
             // A format of one byte, and a number of formats, of two bytes each.
             _ => {
                 let is_list = text.split_first().is_some_and(|(_, formats)| is_list(formats, 2));
-                is_list.then_some(text).ok_or("the server counts wrongly")?
+                is_list.then_some(text).ok_or(MISCOUNTED)?
             }
         };
         Ok(Checked::Replace(here, message(kind, &passed)))
@@ -157,6 +215,10 @@ impl FrameCheck for ServerMessages {
         self.read(bytes).inspect_err(|_| {
             let _ = self.refused.0.set(());
         })
+    }
+
+    fn written(&mut self, bytes: &[u8]) {
+        self.asked.follow(bytes);
     }
 }
 
@@ -171,6 +233,12 @@ impl ServerMessages {
             let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
             self.left -= here as u64;
             passed += here;
+            if here > 0 && self.rows.follows {
+                self.rows.follow(&rest[..here])?;
+                if self.left == 0 {
+                    self.rows.end()?;
+                }
+            }
             let Some(&[kind, ref length @ ..]) = bytes[passed..].first_chunk::<HEADER>() else {
                 // The header is incomplete, or there is none.
                 return Ok(if passed > 0 { Checked::Pass(passed) } else { Checked::More });
@@ -195,17 +263,193 @@ impl ServerMessages {
     }
 }
 
+/// The reason to end a connection whose counts or lengths are not those of the message.
+const MISCOUNTED: &str = "the server counts wrongly";
+
+/// What the driver has asked. The server answers each question by one `ReadyForQuery`: a query, a
+/// call of a function, and a `Sync`, which may stand alone (PostgreSQL documentation, 54.2).
+#[derive(Default)]
+struct Asked {
+    /// The answers that the server owes.
+    count: u32,
+    /// The `Sync` messages since the last `Execute`.
+    syncs: u32,
+    /// The server reads a copy, and ignores each `Sync` until the copy ends (54.2.6).
+    is_copying: bool,
+    /// The bytes of the current message that have not been written.
+    left: u64,
+    /// An incomplete header.
+    head: Head<HEADER>,
+}
+
+impl Asked {
+    fn follow(&mut self, mut bytes: &[u8]) {
+        loop {
+            let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+            self.left -= here as u64;
+            bytes = &bytes[here..];
+            let Some([kind, length @ ..]) = self.head.take(&mut bytes) else { return };
+            self.left = u64::from(u32::from_be_bytes(length)).saturating_sub(4);
+            match kind {
+                b'Q' | b'F' => (self.count, self.syncs) = (self.count.saturating_add(1), 0),
+                b'E' => self.syncs = 0,
+                b'S' if !self.is_copying => {
+                    self.count = self.count.saturating_add(1);
+                    self.syncs = self.syncs.saturating_add(1);
+                }
+                b'c' | b'f' => self.is_copying = false,
+                _ => {}
+            }
+        }
+    }
+
+    /// The server begins to read a copy. A `Sync` that follows the `Execute` is a part of it.
+    fn begin_copy(&mut self) {
+        self.count = self.count.saturating_sub(self.syncs);
+        (self.syncs, self.is_copying) = (0, true);
+    }
+}
+
+/// The beginning of a few bytes that belong together.
+struct Head<const N: usize> {
+    bytes: [u8; N],
+    filled: usize,
+}
+
+impl<const N: usize> Default for Head<N> {
+    fn default() -> Self {
+        Self { bytes: [0; N], filled: 0 }
+    }
+}
+
+impl<const N: usize> Head<N> {
+    /// Takes as many of the bytes as are missing. `None` if there are fewer.
+    fn take(&mut self, bytes: &mut &[u8]) -> Option<[u8; N]> {
+        if self.filled == 0
+            && let Some((head, rest)) = bytes.split_first_chunk()
+        {
+            *bytes = rest;
+            return Some(*head);
+        }
+        let missing = &mut self.bytes[self.filled..];
+        let here = missing.len().min(bytes.len());
+        missing[..here].copy_from_slice(&bytes[..here]);
+        *bytes = &bytes[here..];
+        self.filled += here;
+        if self.filled < N {
+            return None;
+        }
+        self.filled = 0;
+        Some(self.bytes)
+    }
+}
+
+/// The counts and the lengths in rows. sqlx reads a row without comparing them with its length, or
+/// with the description of its columns.
+///
+/// A description holds for the rows that follow it at once. The driver describes a statement that
+/// it keeps only once, so that other rows have as many values as any description on the connection.
+#[derive(Default)]
+struct Rows {
+    /// The number of columns of the description before this row, if that is of the same statement.
+    described: Option<u16>,
+    /// One bit for each number of columns that was described on this connection.
+    known: Vec<u64>,
+    /// True in a row and in a description.
+    follows: bool,
+    is_row: bool,
+    /// The values that are still to come, once their number is read.
+    values: Option<u16>,
+    /// The bytes of the current value that have not arrived.
+    value: usize,
+    count: Head<2>,
+    length: Head<4>,
+}
+
+impl Rows {
+    /// Begins a message of any type.
+    fn begin(&mut self, kind: u8) {
+        match kind {
+            b'D' | b'T' => (self.follows, self.is_row, self.values) = (true, kind == b'D', None),
+            // The end of a statement, and the beginning of one that was described before.
+            b'2' | b'C' | b'E' | b'I' | b'Z' | b's' => self.described = None,
+            _ => {}
+        }
+    }
+
+    /// Reads a part of the message's body.
+    fn follow(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+        let mut left = match self.values {
+            Some(left) => left,
+            None => {
+                let Some(count) = self.count.take(&mut bytes) else { return Ok(()) };
+                self.counted(u16::from_be_bytes(count))?
+            }
+        };
+        while self.is_row {
+            let here = self.value.min(bytes.len());
+            bytes = &bytes[here..];
+            self.value -= here;
+            if bytes.is_empty() {
+                break;
+            }
+            if left == 0 {
+                return Err(MISCOUNTED);
+            }
+            let Some(length) = self.length.take(&mut bytes) else { break };
+            left -= 1;
+            self.value = match i32::from_be_bytes(length) {
+                // Null.
+                -1 => 0,
+                length => usize::try_from(length).map_err(|_| MISCOUNTED)?,
+            };
+        }
+        self.values = Some(left);
+        Ok(())
+    }
+
+    /// The number of a row's values, or of the columns of a description.
+    fn counted(&mut self, count: u16) -> Result<u16, &'static str> {
+        let (word, bit) = (usize::from(count / 64), 1 << (count % 64));
+        if !self.is_row {
+            if self.known.len() <= word {
+                self.known.resize(word + 1, 0);
+            }
+            self.known[word] |= bit;
+            self.described = Some(count);
+            return Ok(count);
+        }
+        let is_known = match self.described {
+            Some(described) => described == count,
+            None => self.known.get(word).is_some_and(|word| word & bit != 0),
+        };
+        if is_known { Ok(count) } else { Err(MISCOUNTED) }
+    }
+
+    /// Ends the message.
+    fn end(&mut self) -> Result<(), &'static str> {
+        self.follows = false;
+        let is_whole = !self.is_row || self.values == Some(0) && self.value == 0;
+        if is_whole { Ok(()) } else { Err(MISCOUNTED) }
+    }
+}
+
 /// Checks a `ParameterStatus`: a secret of ours, or a version that a driver cannot compute with.
-pub(super) fn check_setting(body: &[u8]) -> Result<(), &'static str> {
+/// Returns true if the driver may keep it.
+pub(super) fn check_setting(body: &[u8]) -> Result<bool, &'static str> {
     if redact::is_in(body) {
         return Err("the server said a secret of ours back");
     }
-    let Some(version) = body.strip_prefix(b"server_version\0") else { return Ok(()) };
+    let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
+    if !SETTINGS.iter().any(|setting| setting.as_bytes().eq_ignore_ascii_case(name)) {
+        return Ok(false);
+    }
+    let Some(version) = body.strip_prefix(b"server_version\0") else { return Ok(true) };
     let numbers = version.split(|byte| !byte.is_ascii_digit() && *byte != b'.').next();
     let numbers = numbers.unwrap_or_default().split(|byte| *byte == b'.');
     // A third one may be a date.
     let is_short = numbers.zip([4, 4, 9]).all(|(digits, most)| digits.len() <= most);
-    if is_short { Ok(()) } else { Err("the server sent a version that is none") }
+    if is_short { Ok(true) } else { Err("the server sent a version that is none") }
 }
 
 /// True if it is a number, and then so many values of this size.
@@ -218,17 +462,37 @@ fn is_list(body: &[u8], size: usize) -> bool {
 /// then a NUL. `None` if it is not one.
 fn printed(body: &[u8]) -> Option<Vec<u8>> {
     let mut fields = body.strip_suffix(b"\0")?;
-    let mut printed = Vec::new();
+    let (mut printed, mut count) = (Vec::new(), 0);
     while let Some((kind, rest)) = fields.split_first().filter(|(kind, _)| **kind != 0) {
         let end = rest.iter().position(|byte| *byte == 0)?;
-        let text = String::from_utf8_lossy(&rest[..end]);
+        count += 1;
+        if count > MOST_FIELDS {
+            return None;
+        }
         printed.push(*kind);
-        printed.extend_from_slice(printable_up_to(&text, LONGEST_FIELD).as_bytes());
+        printed.extend_from_slice(field(*kind, &rest[..end]).as_bytes());
         printed.push(0);
         fields = &rest[end + 1..];
     }
     printed.push(0);
     fields.is_empty().then_some(printed)
+}
+
+/// One field. A program compares names, so that they stay as they are if they can; a person reads
+/// the message, the detail, the hint and the context, which may have several lines.
+fn field(kind: u8, text: &[u8]) -> String {
+    let lossy = String::from_utf8_lossy(text);
+    match kind {
+        b's' | b't' | b'c' | b'd' | b'n'
+            if text.len() <= LONGEST_FIELD
+                && !lossy.contains(char::is_control)
+                && !redact::is_in(text) =>
+        {
+            lossy.into_owned()
+        }
+        b'M' | b'D' | b'H' | b'W' => printable_lines_up_to(&lossy, LONGEST_FIELD),
+        _ => printable_up_to(&lossy, LONGEST_FIELD),
+    }
 }
 
 #[cfg(test)]
@@ -253,7 +517,27 @@ mod tests {
         if is_settled {
             settled.set();
         }
-        ServerMessages::new(LARGEST, settled)
+        asked(ServerMessages::new(LARGEST, settled))
+    }
+
+    /// The driver has asked more than the server answers here, and the rows of these tests were
+    /// described.
+    pub(super) fn asked(mut messages: ServerMessages) -> ServerMessages {
+        messages.written(&message(b'Q', b"\0").repeat(1000));
+        for count in [0, 1] {
+            messages.rows.begin(b'T');
+            messages.rows.counted(count).unwrap();
+            messages.rows.end().unwrap();
+        }
+        messages.rows.described = None;
+        messages
+    }
+
+    /// A row of one value.
+    fn row(length: usize) -> Vec<u8> {
+        let value = vec![b'x'; length];
+        let length = u32::try_from(length).unwrap().to_be_bytes();
+        message(b'D', &[b"\0\x01", &length[..], &value].concat())
     }
 
     /// The bytes that the driver gets, and the verdict.
@@ -327,7 +611,8 @@ mod tests {
     #[test]
     fn a_session_passes_as_it_is() {
         let mut session: Vec<u8> =
-            b"123CDITVcdns".iter().flat_map(|kind| message(*kind, b"\0\x01a")).collect();
+            b"123CITVcdns".iter().flat_map(|kind| message(*kind, b"\0\x01a")).collect();
+        session.extend(row(3));
         session.extend(message(b'A', b"\0\0\0\x01jobs\0one\0"));
         session.extend(message(b't', b"\0\x02\0\0\0\x19\0\0\0\x17"));
         session.extend(message(b'G', b"\0\0\x01\0\0"));
@@ -341,7 +626,7 @@ mod tests {
         for is_settled in [false, true] {
             assert_eq!(output(is_settled, &session).unwrap(), session);
         }
-        let rows = [message(b'D', &[0; 50_000]), message(b'Z', b"I")].concat().repeat(100);
+        let rows = [row(50_000), message(b'Z', b"I")].concat().repeat(100);
         let later = passed(messages(true), rows.chunks(16 * 1024));
         assert_eq!(later.1, Ok(()));
         assert!(later.0 == rows);
@@ -373,7 +658,7 @@ mod tests {
         assert!(output(false, &header(b'D', 16 * 1024 + 4)).is_ok());
         assert!(output(false, &header(b'D', 16 * 1024 + 5)).is_err());
         assert!(output(true, &header(b'D', 100_004)).is_ok());
-        for kind in *COLLECTED.first_chunk::<6>().unwrap() {
+        for kind in *b"ENtGH" {
             let settled = Settled::new();
             settled.set();
             let roomy = || ServerMessages::new(u64::MAX, settled.clone());
@@ -386,13 +671,13 @@ mod tests {
 
     #[test]
     fn the_total_is_bounded_until_it_is_settled() {
-        let rows = message(b'D', &[b'x'; 1019]);
+        let rows = row(1013);
         let mut messages = messages(false);
         let sent = (0..).take_while(|_| messages.check(&rows).is_ok()).count();
         assert_eq!(sent, 1024);
         // As soon as it is settled, there is no total.
         let settled = Settled::new();
-        let mut messages = ServerMessages::new(LARGEST, settled.clone());
+        let mut messages = asked(ServerMessages::new(LARGEST, settled.clone()));
         assert!((0..1000).all(|_| messages.check(&rows).is_ok()));
         settled.set();
         assert!((0..10_000).all(|_| messages.check(&rows).is_ok()));
@@ -403,7 +688,10 @@ mod tests {
         let notice =
             |length: usize| message(b'N', &[&b"M"[..], &vec![b'x'; length - 3], b"\0\0"].concat());
         for (length, most) in [(10, 1000), (16 * 1024, 64), (99_000, 10)] {
-            let notice = notice(length);
+            // An error counts as a notice does.
+            let (notice, error) = (notice(length), [b"E", &notice(length)[1..]].concat());
+            let errors = error.repeat(most + 1);
+            assert!(passed(messages(true), errors.chunks(1024)).1.is_err());
             let flood = notice.repeat(most + 1);
             let (output, verdict) = passed(messages(true), flood.chunks(1024));
             assert_eq!(verdict, Err("the server sends notices or settings without end"));
@@ -440,7 +728,8 @@ mod tests {
             }
         }
         // Rows belong to the application.
-        let row = message(b'D', SECRET.as_bytes());
+        let secret = [b"\0\x01\0\0\0\x0d", SECRET.as_bytes()].concat();
+        let row = message(b'D', &secret);
         assert_eq!(output(true, &row).unwrap(), row);
     }
 
@@ -477,6 +766,17 @@ mod tests {
             (b'G', b"\0\0\x01\0"),
             (b'H', b"\0\0\x01\0\0\0"),
             (b'H', b"\0\xff\xff\0\0"),
+            (b'D', b""),
+            (b'D', b"\0"),
+            (b'D', b"\0\x01"),
+            (b'D', b"\0\x01\0\0\0"),
+            (b'D', b"\0\x01\0\0\0\x02a"),
+            (b'D', b"\0\x01\0\0\0\x02abc"),
+            (b'D', b"\0\x01\x7f\xff\xff\xffab"),
+            (b'D', b"\0\x01\xff\xff\xff\xfe"),
+            (b'D', b"\0\0\0"),
+            (b'T', b""),
+            (b'T', b"\0"),
             (b'S', b"server_version\x004294967295.1\0"),
             (b'S', b"server_version\x0016.99999\0"),
             (b'S', b"server_version\x0016.1.4294967295\0"),
@@ -485,6 +785,152 @@ mod tests {
                 let sent = message(kind, body);
                 assert!(output(is_settled, &sent).is_err(), "{}", sent.escape_ascii());
             }
+        }
+    }
+
+    #[test]
+    fn a_row_has_as_many_values_as_were_described() {
+        let described = |count: u8| message(b'T', &[b"\0", &[count][..]].concat());
+        let nulls = |count: u8| {
+            let values = b"\xff\xff\xff\xff".repeat(usize::from(count));
+            message(b'D', &[b"\0", &[count][..], &values].concat())
+        };
+        let end = || message(b'C', b"SELECT 1\0");
+        for (sent, is_accepted) in [
+            (vec![described(3), nulls(3), nulls(3)], true),
+            (vec![described(3), nulls(2)], false),
+            (vec![described(3), nulls(4)], false),
+            (vec![described(3), nulls(3), end(), described(200), nulls(200)], true),
+            (vec![described(3), nulls(3), end(), described(200), nulls(3)], false),
+            // Statements that the driver keeps, in any order.
+            (vec![described(3), message(b'Z', b"I"), message(b'2', b""), nulls(3)], true),
+            (vec![described(3), described(7), message(b'2', b""), nulls(3)], true),
+            (vec![described(3), described(7), message(b'2', b""), nulls(6)], false),
+            (vec![nulls(9)], false),
+        ] {
+            let sent = sent.concat();
+            assert_eq!(output(true, &sent).is_ok(), is_accepted, "{}", sent.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn only_settings_that_postgresql_has_reach_the_driver() {
+        for (name, is_passed) in [
+            ("TimeZone", true),
+            ("datestyle", true),
+            ("in_hot_standby", true),
+            ("a", false),
+            ("TimeZone ", false),
+            ("", false),
+        ] {
+            let setting = message(b'S', format!("{name}\0b\0").as_bytes());
+            for is_settled in [false, true] {
+                let got = output(is_settled, &setting).unwrap();
+                assert_eq!(got, if is_passed { setting.clone() } else { Vec::new() }, "{name}");
+            }
+        }
+        for (length, is_accepted) in [(16 * 1024 + 4, true), (16 * 1024 + 5, false)] {
+            for kind in *b"SA" {
+                assert_eq!(output(true, &header(kind, length)).is_ok(), is_accepted);
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_not_asked_for_ends_it() {
+        let settled = Settled::new();
+        settled.set();
+        let ready = message(b'Z', b"I");
+        let extended = || [message(b'P', b"\0SELECT 1\0\0\0"), message(b'E', b"\0\0\0\0\0")];
+        let sync = message(b'S', b"");
+        for (asked, answers) in [
+            (Vec::new(), 0),
+            // As sqlx pings.
+            (sync.clone(), 1),
+            (message(b'Q', b"\0"), 1),
+            ([extended().concat(), sync.clone()].concat().repeat(3), 3),
+            (extended().concat(), 0),
+            (message(b'd', &message(b'Q', b"\0")), 0),
+        ] {
+            for pieces in [1, 3, asked.len().max(1)] {
+                let mut messages = ServerMessages::new(LARGEST, settled.clone());
+                asked.chunks(pieces).for_each(|piece| messages.written(piece));
+                for _ in 0..answers {
+                    assert!(messages.check(&ready).is_ok());
+                }
+                assert!(messages.check(&ready).is_err(), "{}", asked.escape_ascii());
+            }
+        }
+    }
+
+    /// tokio-postgres sends a `Sync` before a copy, which the server ignores, and one after it.
+    #[test]
+    fn a_copy_is_one_question() {
+        let settled = Settled::new();
+        settled.set();
+        let (execute, sync) = (message(b'E', b"\0\0\0\0\0"), message(b'S', b""));
+        let (begun, ready) = (message(b'G', b"\0\0\0"), message(b'Z', b"I"));
+        for end in *b"cf" {
+            for (before, after) in
+                [([&execute[..], &sync].concat(), &sync[..]), (message(b'Q', b"COPY\0"), b"")]
+            {
+                let mut messages = ServerMessages::new(LARGEST, settled.clone());
+                messages.written(&before);
+                messages.check(&begun).unwrap();
+                messages.written(&message(b'd', b"1\n").repeat(3));
+                messages.written(&message(end, b""));
+                messages.written(after);
+                messages.check(&message(b'C', b"COPY 3\0")).unwrap();
+                messages.check(&ready).unwrap();
+                assert!(messages.check(&ready).is_err());
+            }
+        }
+        // The copy has failed before the driver sent all of it.
+        let mut messages = ServerMessages::new(LARGEST, settled);
+        messages.written(&[execute, sync.clone()].concat());
+        messages.check(&begun).unwrap();
+        let error = message(b'E', b"SERROR\0\0");
+        assert!(messages.check(&error).is_ok());
+        messages.written(&[message(b'f', b"\0"), sync].concat());
+        messages.check(&ready).unwrap();
+        assert!(messages.check(&ready).is_err());
+    }
+
+    #[test]
+    fn notifications_are_bounded_while_a_statement_runs() {
+        let settled = Settled::new();
+        settled.set();
+        let notification =
+            message(b'A', &[&b"\0\0\0\x01jobs\0"[..], &[b'x'; 1014], b"\0"].concat());
+        let mut messages = ServerMessages::new(LARGEST, settled);
+        assert!((0..10_000).all(|_| messages.check(&notification).is_ok()));
+        for _ in 0..2 {
+            messages.written(&message(b'S', b""));
+            assert!((0..1024).all(|_| messages.check(&notification).is_ok()));
+            messages.check(&message(b'Z', b"I")).unwrap();
+        }
+        messages.written(&message(b'S', b""));
+        assert_eq!((0..10_000).take_while(|_| messages.check(&notification).is_ok()).count(), 1024);
+    }
+
+    #[test]
+    fn lines_of_a_text_stay_and_so_do_names() {
+        let _guarded = redact::Guarded::new(SECRET.into());
+        let sent = "SE\nR\0Mone\n\ttwo\r\u{1b}\0Wline 1\nline 2\0sa\u{200c}b\0to\nrders\0\
+                    cpoppy-seed-53\0\0";
+        let printed = "SE\\nR\0Mone\n\ttwo\\r\\u{1b}\0Wline 1\nline 2\0sa\u{200c}b\0\
+                       to\\nrders\0c(the password)\0\0";
+        for kind in *b"EN" {
+            let got = output(true, &message(kind, sent.as_bytes())).unwrap();
+            assert_eq!(got, message(kind, printed.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_text_has_few_fields() {
+        for (count, is_accepted) in [(32, true), (33, false)] {
+            let text = [b"Mx\0".repeat(count), b"\0".to_vec()].concat();
+            assert_eq!(output(true, &message(b'E', &text)).is_ok(), is_accepted);
         }
     }
 
@@ -509,7 +955,7 @@ mod fuzz {
     use backing_services_runtime::service::metered::Metered;
     use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-    use super::tests::{assert_same, passed};
+    use super::tests::{asked, assert_same, passed};
     use super::*;
 
     static SESSIONS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -534,6 +980,7 @@ mod fuzz {
         ];
         let mut examples: Vec<_> = (0..all.len()).map(|from| all[from..].concat()).collect();
         examples.push(message(b'D', &[b'x'; 600]));
+        examples.push(message(b'D', b"\0\x01\xff\xff\xff\xff").repeat(20));
         examples.push(message(b'N', b"Mx\0\0").repeat(1000));
         examples
     });
@@ -545,7 +992,7 @@ mod fuzz {
         if input.choice().is_multiple_of(2) {
             settled.set();
         }
-        ServerMessages::new(LARGEST, settled)
+        asked(ServerMessages::new(LARGEST, settled))
     }
 
     /// The bytes that a driver reads from a stream, with a buffer of this size.
@@ -572,14 +1019,26 @@ mod fuzz {
                 b'Z' => assert_eq!(length, 1),
                 b'A' => assert!(length >= 6),
                 b't' => assert!(is_list(body, 4)),
+                b'D' if body.len() == length => {
+                    let (mut values, mut rest) = (0, &body[2..]);
+                    while let Some((length, after)) = rest.split_first_chunk() {
+                        let length = i32::from_be_bytes(*length).max(0) as usize;
+                        (values, rest) = (values + 1, &after[length..]);
+                    }
+                    assert!(rest.is_empty());
+                    assert_eq!(u16::from_be_bytes([body[0], body[1]]), values);
+                }
                 b'G' | b'H' => assert!(is_list(&body[1..], 2)),
                 b'E' | b'N' => {
                     assert_eq!(body.len(), length, "a text is passed as a whole");
                     let fields = body.strip_suffix(b"\0").unwrap();
-                    for field in fields.split_inclusive(|byte| *byte == 0) {
-                        let text = str::from_utf8(&field[1..field.len() - 1]).unwrap();
+                    let fields = fields.strip_suffix(b"\0").unwrap_or_default();
+                    for field in fields.split(|byte| *byte == 0).filter(|field| !field.is_empty()) {
+                        let text = str::from_utf8(&field[1..]).unwrap();
                         assert!(!redact::is_in(text.as_bytes()), "{text}");
-                        assert!(!text.contains(char::is_control), "{text}");
+                        let is_kept = |c| matches!(c, '\n' | '\t') && b"MDHW".contains(&field[0]);
+                        let is_odd = |c: char| c.is_control() && !is_kept(c);
+                        assert!(!text.contains(is_odd), "{text}");
                     }
                 }
                 _ if is_settled => assert!(length as u64 <= LARGEST),

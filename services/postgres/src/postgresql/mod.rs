@@ -242,6 +242,14 @@ impl AuthRequest {
     }
 }
 
+fn no_connection_left() -> Failure {
+    Failure::new(
+        FailureKind::Unavailable,
+        "the server has no connection left",
+        "check `max_connections` of the server, and of the locators that lead to it",
+    )
+}
+
 /// Converts a SQLSTATE that ends an attempt to attach (PostgreSQL documentation, appendix A).
 pub(super) fn server_error(code: &str) -> Failure {
     use FailureKind::{AuthenticationFailed, Protocol, Unavailable};
@@ -261,16 +269,14 @@ pub(super) fn server_error(code: &str) -> Failure {
             "the server has no such database",
             "check the name in the locator, or in `_DATABASE`; without one it is the user's name",
         ),
-        "53300" | "53400" => Failure::new(
-            Unavailable,
-            "the server has no connection left",
-            "check `max_connections` of the server, and of the locators that lead to it",
-        ),
+        "53300" => no_connection_left().into_passing(),
+        "53400" => no_connection_left(),
         "57P03" => Failure::new(
             Unavailable,
             "the server is starting up or shutting down",
             "wait, and read its log",
-        ),
+        )
+        .into_passing(),
         "57014" => Failure::new(
             FailureKind::TimedOut,
             "the server ended the statement: it took too long",

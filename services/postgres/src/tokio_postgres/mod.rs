@@ -47,14 +47,17 @@
 //! one that fits `target_session_attrs`: `any`, `read-write`, `read-only`, `primary`, `standby` or
 //! `prefer-standby`, as in libpq (PostgreSQL documentation, 34.1.2). So the next connections follow
 //! a failover. Each host passes the address rules and the field's `hosts` alone, and its
-//! certificate has to be valid for its own name. A host that rejects the credentials ends the
-//! search. The posture's endpoint is the host of the first connection. `connect_timeout` is for
-//! each host.
+//! certificate has to be valid for its own name. A host that violates a rule is passed
+//! over, and its finding is a warning. A host that rejects the credentials ends the search. The
+//! posture's endpoint is the host of the first connection. `connect_timeout` is for each host.
 //!
 //! # Limits on messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
-//! of `max_message` bytes, and 1000 notices and changed settings, or 1 MiB of them, between two
-//! queries. A header that announces more ends the connection, before memory is allocated for it.
+//! of `max_message` bytes, and 1000 notices, errors and changed settings, or 1 MiB of them, between
+//! two queries. A setting or a notification has at most 16 KiB, and notifications while a statement
+//! runs 1 MiB in all; the driver gets only the settings that PostgreSQL documents (54.2.7).
+//! A header that announces more ends the connection, before memory is allocated for it. So does an
+//! answer that was not asked for, and a row whose counts or lengths do not fit.
 //! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
 //! are checked. Notices and notifications are dropped, so that no text of the server is logged. An
 //! error may have 256 KiB. It becomes printable on the way to the driver, and a password of ours in
@@ -65,7 +68,7 @@
 //! again, and the pool opens another one. If that fails, the next attempt waits: at first 100 ms
 //! and at most 10 s, with jitter. Calls in between fail at once. When the server rejects the
 //! credentials, the pool does not try again until the resource is attached again or its credentials
-//! are renewed.
+//! are renewed. With several hosts, it makes one attempt in 10 s: only one of the hosts may be wrong.
 //!
 //! **Fetched credentials** are renewed in place: open connections stay open, and the next ones log
 //! in with the new password.
@@ -84,6 +87,7 @@ use std::error::Error as _;
 use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -174,7 +178,7 @@ impl Service for TokioPostgres {
         attempt: Attempt,
     ) -> Result<Attachment<TokioPostgresPool>, Refusal> {
         let connections = Connections::new();
-        let opened = connections.open(|counted| open(target, counted)).await?;
+        let opened = connections.open(|counted| open(target, counted, None)).await?;
         let probed = with_timeout(attempt.time_left(), probe(&opened, target)).await?;
         let account = probed.map_err(|refusal| opened.explain(refusal))?;
         opened.settled.set();
@@ -189,8 +193,9 @@ impl Service for TokioPostgres {
         posture.remarks.extend(account.remark(target));
         posture.remarks.push(REMARK);
         posture.remarks.extend((!account.is_bounded).then_some(postgresql::UNBOUNDED));
-        let findings = opened.proof.finding.into_iter().chain(account.findings(target));
-        let pool = pool(target, connections, opened.client)?;
+        let proof = opened.proof.finding;
+        let findings = opened.skipped.into_iter().chain(proof).chain(account.findings(target));
+        let pool = pool(target, connections, opened.client, account.is_bounded)?;
         // Move the first connection into the pool.
         drop(pool.get().await?);
         Ok(Attachment::new(pool, posture).with_findings(findings))
@@ -233,11 +238,13 @@ fn pool(
     target: &Target,
     connections: Connections,
     first: Connection,
+    is_bounded: bool,
 ) -> Result<TokioPostgresPool, Refusal> {
     let manager = Manager {
         attempts: ReconnectAttempts::new(TokioPostgres::NAME, target),
         connections,
         first: Mutex::new(Some(first)),
+        was_bounded: AtomicBool::new(is_bounded),
     };
     managed::Pool::builder(manager)
         .max_size(postgresql::max_connections(target) as usize)
@@ -262,6 +269,8 @@ pub(crate) struct Manager {
     connections: Connections,
     /// The connection that the resource was attached with, until the pool takes it.
     first: Mutex<Option<Connection>>,
+    /// True until a session has no time limit.
+    was_bounded: AtomicBool,
 }
 
 impl Manager {
@@ -274,7 +283,7 @@ impl Manager {
         target: &Target,
         counted: CountedConnection,
     ) -> Result<Connection, Refusal> {
-        let opened = open(target, counted).await?;
+        let opened = open(target, counted, Some(&self.was_bounded)).await?;
         opened.settled.set();
         Ok(opened.client)
     }
@@ -365,6 +374,8 @@ struct Opened {
     proof: Proof,
     /// The major version of the server.
     release: Option<u32>,
+    /// The findings of the hosts that were passed over.
+    skipped: Vec<Finding>,
     settled: Settled,
     refused: Refused,
 }
@@ -379,9 +390,18 @@ impl Opened {
 
 /// Opens one connection: dialled, verified, logged in, and driven by its own task for as long as
 /// its client lives.
-async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Refusal> {
+/// `was_bounded` is that of the pool: the session's weakness is logged if there is one.
+async fn open(
+    target: &Target,
+    counted: CountedConnection,
+    was_bounded: Option<&AtomicBool>,
+) -> Result<Opened, Refusal> {
     let (parameters, bound) = postgresql::session(target);
     let session = log_in(target, |host| Demand::of(host, true), &parameters, &bound).await?;
+    if let Some(was_bounded) = was_bounded {
+        session.log(&bound, was_bounded);
+    }
+    let skipped = session.warnings().collect();
     let (greeting, settled) = (session.greeting(&session.key), Settled::new());
     let check = ServerMessages::new(postgresql::max_message(target), settled.clone());
     let refused = check.refused();
@@ -399,6 +419,7 @@ async fn open(target: &Target, counted: CountedConnection) -> Result<Opened, Ref
         tls: session.tls,
         proof: session.proof,
         release: session.release,
+        skipped,
         settled,
         refused,
     })
