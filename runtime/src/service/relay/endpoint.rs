@@ -1,6 +1,7 @@
 //! The endpoint that a driver connects to, and its first gate: the peer is this process.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 #[cfg(any(test, not(unix)))]
 use std::net::Ipv4Addr;
@@ -200,8 +201,8 @@ fn is_ours_to_use(folder: &Path) -> bool {
         && folder.canonicalize().is_ok_and(|real| real == folder && real.ancestors().all(is_safe))
 }
 
-/// Removes the folders of this user's processes that ended without removing them. Nothing listens
-/// on their sockets.
+/// Removes the folders of this user's processes that ended without removing them: their sockets are
+/// there, and their locks are free.
 #[cfg(unix)]
 fn remove_orphans(folder: &Path, file: &str) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
@@ -211,12 +212,11 @@ fn remove_orphans(folder: &Path, file: &str) {
             .file_name()
             .to_str()
             .is_some_and(|name| name.len() == PREFIX.len() + 16 && name.starts_with(PREFIX));
-        if !is_like_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if !is_like_ours || path.join(file).symlink_metadata().is_err() {
             continue;
         }
         // Another user's folder cannot be opened.
-        let connected = std::os::unix::net::UnixStream::connect(path.join(file));
-        if connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        if File::open(&path).is_ok_and(|opened| opened.try_lock().is_ok()) {
             let _ = std::fs::remove_dir_all(path);
         }
     }
@@ -239,22 +239,28 @@ fn unavailable(help: &'static str) -> Refusal {
 }
 
 /// A folder that is removed when this is dropped.
-struct Folder(PathBuf);
+struct Folder {
+    path: PathBuf,
+    /// Locked for as long as the process lives.
+    _locked: File,
+}
 
 impl Folder {
-    /// Fails if there is something of that name.
+    /// Fails if there is something of that name. The lock comes before the socket.
     #[cfg(unix)]
     fn create(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         std::fs::DirBuilder::new().mode(0o700).create(path)?;
-        Ok(Self(path.to_owned()))
+        let locked = File::open(path)?;
+        locked.try_lock()?;
+        Ok(Self { path: path.to_owned(), _locked: locked })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // There is one file in it. If it is gone already, there is nothing to do.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 

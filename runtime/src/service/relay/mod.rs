@@ -466,7 +466,8 @@ impl<P: Protocol> Serving<P> {
     ) {
         let hang_up = driver.hang_up();
         let copying = copying::copy(&mut driver, &mut server, hang_up);
-        if let Some(Err(error)) = run_until_cancelled(counted.cut(), copying).await
+        let ended = run_until_cancelled(counted.cut(), copying).await;
+        if let Some(Err(error)) = ended
             && error.kind() == io::ErrorKind::InvalidData
         {
             *self.shared.refusal() = Some(Failure::protocol().into());
