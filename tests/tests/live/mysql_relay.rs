@@ -208,7 +208,9 @@ async fn transactions_and_abandoned_statements_leave_the_pool_in_order() {
         assert_eq!(sqlx::query_scalar::<_, i64>("SELECT 5").fetch_one(&*pool).await.unwrap(), 5);
     }
     // A connection that the server ends is replaced.
-    let _ = SERVER.sql("KILL USER worker");
+    let asking = sqlx::query_scalar::<_, u64>("SELECT CONNECTION_ID()");
+    let connection = asking.fetch_one(&*pool).await.unwrap();
+    let _ = SERVER.sql(&format!("KILL {connection}"));
     let mut left = 10;
     while let Err(error) = pool.execute("SELECT 1").await {
         left -= 1;

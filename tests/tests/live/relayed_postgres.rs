@@ -403,12 +403,7 @@ async fn a_connection_without_the_token_is_refused() {
     let (file, token) = endpoint(&shop.orders.client());
     for user in ["stranger", "postgres", "", &token[1..], &token.to_uppercase()] {
         let mut stream = greet(&file, user).await;
-        let (kind, body) = read_message(&mut stream).await;
-        let text = String::from_utf8(body).unwrap();
-        assert_eq!(kind, b'E', "{text:?}");
-        assert!(text.contains("\0C28000\0"), "{text:?}");
-        assert!(!text.contains(&token) && !text.contains("localhost"), "{text:?}");
-        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it gets nothing: {user}");
     }
     // What is no startup message ends too.
     for sent in [&b"\0\0\0\x08\x04\xd2\x16\x2f"[..], b"\xff\xff\xff\xff", b"\0\0\0\0", b"GET / HT"]

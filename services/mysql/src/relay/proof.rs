@@ -22,7 +22,9 @@ fn combined(one: &Digest, other: &Digest) -> Vec<u8> {
 }
 
 /// `mysql_native_password`: `SHA1(password) XOR SHA1(nonce + SHA1(SHA1(password)))`.
-/// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_authentication_methods_native_password_authentication.html>
+/// The protocol is in its [documentation].
+///
+/// [documentation]: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_authentication_methods_native_password_authentication.html
 pub(super) fn native(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let once = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[password]);
     let twice = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[once.as_ref()]);
@@ -31,7 +33,9 @@ pub(super) fn native(password: &[u8], nonce: &[u8]) -> Vec<u8> {
 
 /// The fast proof of `caching_sha2_password`:
 /// `SHA256(password) XOR SHA256(SHA256(SHA256(password)) + nonce)`.
-/// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html>
+/// The protocol is in its [documentation].
+///
+/// [documentation]: https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html
 pub(super) fn caching_sha2(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let once = digest(&SHA256, &[password]);
     let twice = digest(&SHA256, &[once.as_ref()]);
@@ -40,7 +44,9 @@ pub(super) fn caching_sha2(password: &[u8], nonce: &[u8]) -> Vec<u8> {
 
 /// `client_ed25519`: a signature of the nonce. It is Ed25519 (RFC 8032, 5.1.6) with a password of
 /// any length in place of the 32 bytes of a key.
-/// <https://mariadb.com/docs/server/reference/plugins/authentication-plugins/authentication-with-ed25519>
+/// The protocol is in its [documentation].
+///
+/// [documentation]: https://mariadb.com/docs/server/reference/plugins/authentication-plugins/authentication-with-ed25519
 pub(super) fn ed25519(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     let wide = |parts: &[&[u8]]| {
         let mut bytes = Zeroizing::new([0; 64]);
@@ -77,7 +83,9 @@ impl ExtendedSalt {
 
     /// Reads `P`, the iterations as a power of two less ten, and the salt. `None` if it is another
     /// function, or if the iterations would hold this process up.
-    /// <https://mariadb.com/docs/server/reference/plugins/authentication-plugins/authentication-plugin-parsec>
+    /// The protocol is in its [documentation].
+    ///
+    /// [documentation]: https://mariadb.com/docs/server/reference/plugins/authentication-plugins/authentication-plugin-parsec
     pub(super) fn read(packet: &[u8]) -> Option<Self> {
         let [b'P', factor, salt @ ..] = packet else { return None };
         let bits = factor.checked_add(10).filter(|bits| *bits <= Self::MOST_BITS)?;
