@@ -16,8 +16,8 @@ use crate::report::refusal::Refusal;
 #[derive(Clone)]
 pub struct Connections {
     count: watch::Sender<Count>,
-    /// True once closing has stopped waiting. Each connection waits for it, so that it is apart from
-    /// the count, which changes with each of them.
+    /// True once closing has stopped waiting. Each connection waits for it, so it is apart from the
+    /// count, which changes with each of them.
     cut: watch::Sender<bool>,
 }
 
