@@ -64,8 +64,8 @@ impl Plugin {
 
 const ON_MYSQL: &str = "`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`";
 const ON_MARIADB: &str = "`INSTALL SONAME 'auth_ed25519'`, and `ALTER USER … IDENTIFIED VIA \
-    ed25519 USING PASSWORD(…)`; from MariaDB 11.6 `auth_parsec` and `parsec`; let the password be a \
-    generated one";
+    ed25519 USING PASSWORD(…)`; from MariaDB 11.6 `auth_parsec` and `parsec`; let the password \
+    be a generated one";
 const BETTER: &str = "`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`; on MariaDB \
     `IDENTIFIED VIA ed25519 USING PASSWORD(…)`";
 
