@@ -154,8 +154,7 @@ impl Target {
     }
 
     /// True if the field waives the rule today. A waived violation is still reported beside the
-    /// client. A waiver that ends does not cover later connections, but for those of a driver that
-    /// dials by itself, such as sqlx.
+    /// client. A waiver that ends does not cover later connections.
     #[must_use]
     pub fn waives(&self, rule: &Rule) -> bool {
         let today = today();

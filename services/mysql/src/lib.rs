@@ -64,10 +64,10 @@
 //! # Limits on the server's messages
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes, and 4096 columns. A header that announces more ends the connection,
-//! before memory is allocated for it. So does a message that the protocol does not have there: a
-//! request for a local file (`LOCAL INFILE`), another authentication, a malformed definition of a
-//! column. Errors become printable on the way to the driver, and a password of ours in one is
-//! replaced. A server that never stops sending holds no thread.
+//! before memory is allocated for it. So does a request for a local file (`LOCAL INFILE`) and
+//! another authentication. Rows are not read, only their lengths. Errors become printable on the
+//! way to the driver, and a password of ours in one is replaced. A server that never stops sending
+//! holds no thread.
 //!
 //! # How it reconnects
 //! The pool opens connections as it needs them. A port that refuses them is dialled again for
@@ -225,7 +225,11 @@ impl Service for MySql {
     async fn connect(target: &Target, attempt: Attempt) -> Result<Attachment<MySqlPool>, Refusal> {
         let first = Arc::new(OnceLock::new());
         let largest = target.locator().number("max_message").unwrap_or(MAX_MESSAGE);
-        let protocol = MySqlProtocol { largest, first: Arc::clone(&first) };
+        let protocol = MySqlProtocol {
+            largest,
+            first: Arc::clone(&first),
+            distrusts_nonce: AtomicBool::new(false),
+        };
         let relay = Relay::start(Self::NAME, protocol, target, "mysqld.sock")?;
         let pool = pool(target, options(&relay));
         let closing = pool.clone();
@@ -241,7 +245,7 @@ impl Service for MySql {
         }
         relay.settle();
 
-        let FirstLogin { tls, plugin } = first.get().ok_or_else(Failure::protocol)?;
+        let FirstLogin { tls, plugin, .. } = first.get().ok_or_else(Failure::protocol)?;
         let mut posture = Posture::of::<Self>(target);
         posture.remarks.push(SEVERAL);
         posture.tls.clone_from(tls);

@@ -78,9 +78,11 @@ impl Endpoint {
         let name = format!("{PREFIX}{}", &random_name()?[..16]);
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         for folder in runtime.into_iter().chain([std::env::temp_dir()]) {
-            if !is_ours_to_use(&folder) {
+            // macOS has a link to its temporary folder.
+            let Some(folder) = folder.canonicalize().ok().filter(|real| is_ours_to_use(real))
+            else {
                 continue;
-            }
+            };
             remove_orphans(&folder, file);
             if let Ok(endpoint) = Self::in_folder(&folder.join(&name), file) {
                 return Ok(endpoint);
@@ -179,7 +181,7 @@ impl Endpoint {
 
 /// True if no other user but the administrator can rename or replace what this process makes in the
 /// folder: each folder on its path is root's or this user's, and nobody else can write it, unless
-/// it is sticky. The drivers take a path as text.
+/// it is sticky. The path has no links. The drivers take it as text.
 #[cfg(unix)]
 fn is_ours_to_use(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -196,9 +198,7 @@ fn is_ours_to_use(folder: &Path) -> bool {
                 && (found.mode() & OTHERS_WRITE == 0 || found.mode() & STICKY != 0)
         })
     };
-    folder.is_absolute()
-        && folder.to_str().is_some()
-        && folder.canonicalize().is_ok_and(|real| real == folder && real.ancestors().all(is_safe))
+    folder.to_str().is_some() && folder.ancestors().all(is_safe)
 }
 
 /// Removes the folders of this user's processes that ended without removing them: their sockets are
@@ -215,11 +215,29 @@ fn remove_orphans(folder: &Path, file: &str) {
         if !is_like_ours || path.join(file).symlink_metadata().is_err() {
             continue;
         }
-        // Another user's folder cannot be opened.
-        if File::open(&path).is_ok_and(|opened| opened.try_lock().is_ok()) {
+        let opened = open_folder(&path);
+        if opened.is_ok_and(|opened| is_private(&opened) && opened.try_lock().is_ok()) {
             let _ = std::fs::remove_dir_all(path);
         }
     }
+}
+
+/// Opens a folder, and nothing else: a pipe in its place would block.
+#[cfg(unix)]
+fn open_folder(path: &Path) -> io::Result<File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?.into())
+}
+
+/// True if the folder is this user's, and nobody else can open it.
+#[cfg(unix)]
+fn is_private(folder: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let own = rustix::process::geteuid().as_raw();
+    folder.metadata().is_ok_and(|found| found.uid() == own && found.mode() & 0o077 == 0)
 }
 
 /// True if the peer is this process. A system that does not report a process reports the user.
@@ -242,7 +260,7 @@ fn unavailable(help: &'static str) -> Refusal {
 struct Folder {
     path: PathBuf,
     /// Locked for as long as the process lives.
-    _locked: File,
+    locked: Option<File>,
 }
 
 impl Folder {
@@ -251,9 +269,11 @@ impl Folder {
     fn create(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         std::fs::DirBuilder::new().mode(0o700).create(path)?;
-        let locked = File::open(path)?;
-        locked.try_lock()?;
-        Ok(Self { path: path.to_owned(), _locked: locked })
+        let locked = open_folder(path);
+        let folder = Self { path: path.to_owned(), locked: locked.ok() };
+        // A file system without locks keeps a folder that its process did not remove.
+        let _ = folder.locked.as_ref().map(File::try_lock);
+        Ok(folder)
     }
 }
 
@@ -470,8 +490,8 @@ mod tests {
         let (beneath, link) = (open.join("beneath"), real.join("link"));
         std::fs::create_dir(&beneath).unwrap();
         symlink(&sticky, &link).unwrap();
-        assert!(is_ours_to_use(&real) && is_ours_to_use(&sticky));
-        for folder in [&open, &beneath, &link, &real.join("missing"), Path::new("relative")] {
+        assert!(is_ours_to_use(&real) && is_ours_to_use(&link.canonicalize().unwrap()));
+        for folder in [&open, &beneath, &real.join("missing")] {
             assert!(!is_ours_to_use(folder), "{}", folder.display());
         }
     }
@@ -484,6 +504,8 @@ mod tests {
         let (dead, alive) = (folder("0123456789abcdef"), folder("fedcba9876543210"));
         let listening = Endpoint::in_folder(&alive, "socket").unwrap();
         std::fs::create_dir(&dead).unwrap();
+        std::fs::set_permissions(&dead, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .unwrap();
         drop(std::os::unix::net::UnixListener::bind(dead.join("socket")).unwrap());
         let (begun, other) = (folder("00000000000000ff"), base.path().join("bs-notes"));
         std::fs::create_dir(&begun).unwrap();

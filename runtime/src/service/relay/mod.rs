@@ -192,7 +192,7 @@ type AtEnd = Box<dyn FnOnce() + Send>;
 const REPORTING: Duration = Duration::from_secs(60);
 
 /// The limits of the steps of an opening end before its own does: their errors are more precise.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The time that a driver has to take the answer that its connection is refused.
 const REFUSING: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use backing_services_runtime::Failure;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::Refusal;
 
+use super::passing;
 use crate::failure::{of_packet, old};
 use crate::grants::Product;
 
@@ -74,9 +75,11 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    pub(super) fn read(packet: &[u8]) -> Result<Self, Refusal> {
+    /// An error before TLS may be anyone's, so it is never the end of all attempts.
+    pub(super) fn read(packet: &[u8], is_before_tls: bool) -> Result<Self, Refusal> {
         if let [0xff, ..] = packet {
-            return Err(of_packet(packet).into());
+            let refusal = of_packet(packet).into();
+            return Err(if is_before_tls { passing(refusal) } else { refusal });
         }
         let greeting = Self::parse(packet).ok_or_else(Failure::protocol)?;
         if greeting.capabilities & NEEDED == NEEDED { Ok(greeting) } else { Err(old()) }
@@ -203,12 +206,12 @@ pub(super) mod tests {
 
     #[test]
     fn reads_greetings() {
-        let mysql = Greeting::read(MYSQL_8).unwrap();
+        let mysql = Greeting::read(MYSQL_8, true).unwrap();
         assert_eq!(mysql.plugin, b"caching_sha2_password");
         assert_ne!(mysql.capabilities & SSL, 0);
         assert!(!mysql.product().is_mariadb);
         assert_eq!(&mysql.nonce, b"\x114aB0c\x06gtL\x03s\x0f[4\rl4. ");
-        let mariadb = Greeting::read(MARIADB_10).unwrap();
+        let mariadb = Greeting::read(MARIADB_10, true).unwrap();
         assert_eq!(mariadb.plugin, b"mysql_native_password");
         assert_eq!(mariadb.capabilities & SSL, 0, "this one had no TLS");
         assert!(mariadb.product().is_mariadb);
@@ -218,21 +221,21 @@ pub(super) mod tests {
     #[test]
     fn a_truncated_greeting_is_refused() {
         for end in 0..MYSQL_8.len() - b"caching_sha2_password\0".len() {
-            assert!(Greeting::read(&MYSQL_8[..end]).is_err(), "{end}");
+            assert!(Greeting::read(&MYSQL_8[..end], true).is_err(), "{end}");
         }
         let mut old = MYSQL_8.to_vec();
         let at = old.iter().position(|byte| *byte == 0).unwrap() + 1 + 4 + 8 + 1 + 2 + 1 + 2;
         old[at] &= !0x08;
-        assert!(Greeting::read(&old).is_err(), "no plugins");
+        assert!(Greeting::read(&old, true).is_err(), "no plugins");
         let mut escapes = MYSQL_8.to_vec();
         escapes[2] = 0x1b;
-        assert!(Greeting::read(&escapes).is_err(), "a terminal would obey it");
+        assert!(Greeting::read(&escapes, true).is_err(), "a terminal would obey it");
     }
 
     #[test]
     fn the_driver_is_offered_neither_tls_nor_compression_nor_local_files() {
         for server in [MYSQL_8, MARIADB_10] {
-            let server = Greeting::read(server).unwrap();
+            let server = Greeting::read(server, true).unwrap();
             let mut own = server.for_driver([7; NONCE]);
             // The database is the relay's part. Without that capability, no more is parsed.
             let at = own.iter().position(|byte| *byte == 0).unwrap() + 1 + 4 + 8 + 1;
@@ -312,7 +315,7 @@ mod fuzz {
     fn any_greeting_and_any_answer_is_read_or_refused() {
         check!(PACKETS, |input: &Input| {
             let packet = input.bytes();
-            if let Ok(greeting) = Greeting::read(packet) {
+            if let Ok(greeting) = Greeting::read(packet, true) {
                 assert_eq!(packet[0], 10);
                 assert_eq!(greeting.capabilities & NEEDED, NEEDED);
                 assert!(packet.windows(8).any(|part| part == &greeting.nonce[..8]));

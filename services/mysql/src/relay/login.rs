@@ -76,6 +76,8 @@ pub(super) struct Login<'a> {
     pub(super) driver: &'a DriverLogin,
     /// The plugin of the pool's first connection. No later one may prove less.
     pub(super) first: Option<Plugin>,
+    /// True if no proof is made of the greeting's nonce, which arrived without TLS.
+    pub(super) distrusts_nonce: bool,
 }
 
 /// The capabilities that the driver does not have, and that the server gets.
@@ -149,8 +151,8 @@ impl Login<'_> {
 
     /// The plugin to begin with, so that there is no further round trip if the account has it.
     /// `None` asks for the account's plugin: that shows a server that demands none.
-    fn begin(&self) -> Option<Plugin> {
-        let password = self.password()?;
+    pub(super) fn begin(&self) -> Option<Plugin> {
+        let password = self.password().filter(|_| !self.distrusts_nonce)?;
         let begins = match self.first {
             // These two begin with a nonce that the greeting does not have.
             Some(Plugin::Ed25519 | Plugin::Parsec | Plugin::Nothing) => None,
@@ -402,9 +404,15 @@ pub(super) mod tests {
         sends: R,
     ) -> (Result<Plugin, Refusal>, Vec<u8>) {
         let target = target::<MySql>(locator).unwrap();
-        let greeting = Greeting::read(greeting).unwrap();
+        let greeting = Greeting::read(greeting, true).unwrap();
         let driver = driver_login(greeting.offered());
-        let login = Login { target: &target, greeting: &greeting, driver: &driver, first };
+        let login = Login {
+            target: &target,
+            greeting: &greeting,
+            driver: &driver,
+            first,
+            distrusts_nonce: false,
+        };
         let mut server = Packets::new(Script { sends, heard: Vec::new() }, 2);
         let plugin = RUNTIME.block_on(login.run(&mut server));
         (plugin, server.into_inner().heard)
@@ -445,7 +453,7 @@ pub(super) mod tests {
     fn mysql_is_begun_with_a_proof_and_no_further_round_trip() {
         let (plugin, heard) = scripted(MYSQL_8, None, &[b"\x01\x03", OK]);
         assert_eq!(plugin.unwrap(), Plugin::CachingSha2);
-        let nonce = Greeting::read(MYSQL_8).unwrap().nonce;
+        let nonce = Greeting::read(MYSQL_8, true).unwrap().nonce;
         let proof = proof::caching_sha2(PASSWORD.as_bytes(), &nonce);
         let end = [&b"shop\0\x20"[..], &proof, b"orders\0caching_sha2_password\0"];
         assert!(heard.ends_with(&end.concat()), "{heard:?}");

@@ -11,6 +11,7 @@ mod packet;
 mod proof;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use backing_services_rules::rule::OPPORTUNISTIC_TLS;
@@ -38,6 +39,8 @@ use crate::failure::number;
 pub(crate) struct FirstLogin {
     pub(crate) tls: Option<TlsPosture>,
     pub(crate) plugin: Plugin,
+    /// The capabilities that the driver was offered.
+    offered: u32,
 }
 
 /// The protocol of MySQL and MariaDB.
@@ -46,6 +49,25 @@ pub(crate) struct MySqlProtocol {
     /// The limit of one message of the server in bytes.
     pub(crate) largest: u64,
     pub(crate) first: Arc<OnceLock<FirstLogin>>,
+    /// True after a rejected proof of a nonce that arrived without TLS.
+    pub(crate) distrusts_nonce: AtomicBool,
+}
+
+impl MySqlProtocol {
+    /// The capabilities arrive without TLS, and change what answers mean. So none may be missing
+    /// that the first greeting had.
+    fn check_offer(&self, greeting: &Greeting) -> Result<(), Refusal> {
+        let first = self.first.get().map_or(0, |first| first.offered);
+        if first & !greeting.offered() == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(
+            FailureKind::Unavailable,
+            "the server's greeting offers less than it did when the resource was attached",
+            "if the server was changed, attach again; if not, ask who answers there",
+        )
+        .into())
+    }
 }
 
 impl Protocol for MySqlProtocol {
@@ -66,7 +88,8 @@ impl Protocol for MySqlProtocol {
         let late = |_| Failure::no_greeting();
         let mut server = Packets::new(dial(target, opening.settled.get()).await?, 0);
         let packet = with_timeout(limit, server.read()).await.map_err(late)??;
-        let greeting = Greeting::read(&packet)?;
+        let greeting = Greeting::read(&packet, !target.is_plaintext())?;
+        self.check_offer(&greeting)?;
         if !target.is_plaintext() && greeting.capabilities & SSL == 0 {
             return Err(without_tls(target));
         }
@@ -93,9 +116,20 @@ impl Protocol for MySqlProtocol {
             greeting: &greeting,
             driver: &login,
             first: self.first.get().map(|first| first.plugin),
+            distrusts_nonce: self.distrusts_nonce.load(Ordering::Relaxed),
         };
-        let plugin = with_timeout(limit, logging_in.run(&mut server)).await.map_err(late)??;
-        self.first.get_or_init(|| FirstLogin { tls: dialled.tls, plugin });
+        let begins = logging_in.begin().is_some();
+        let logged_in = with_timeout(limit, logging_in.run(&mut server)).await.map_err(late)?;
+        let plugin = logged_in.map_err(|refusal| {
+            // An attacker may have changed the nonce. The next login gets one within TLS.
+            let is_doubtful = begins && !target.is_plaintext() && is_rejection(&refusal);
+            if is_doubtful && !self.distrusts_nonce.swap(true, Ordering::Relaxed) {
+                return if opening.settled.get() { passing(refusal) } else { refusal };
+            }
+            refusal
+        })?;
+        let offered = greeting.offered();
+        self.first.get_or_init(|| FirstLogin { tls: dialled.tls, plugin, offered });
         driver.write(OK).await?;
         let without_eof = login.capabilities & DEPRECATE_EOF != 0;
         let limits = MessageLimits::new(self.largest, Some(opening.settled.clone()), without_eof);
@@ -147,6 +181,24 @@ async fn ask_driver(
     SystemRandom::new().fill(&mut nonce).map_err(|_| Failure::protocol())?;
     driver.write(&greeting.for_driver(nonce)).await?;
     DriverLogin::read(&driver.read().await?, greeting.offered())
+}
+
+fn is_rejection(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Failure(failure) if failure.kind() == FailureKind::AuthenticationFailed
+    )
+}
+
+/// The same reason, but not the end of all attempts.
+pub(super) fn passing(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Failure(failure) => {
+            let (message, help) = (failure.message().to_owned(), failure.help().to_owned());
+            Failure::new(FailureKind::Unavailable, message, help).into()
+        }
+        finding => finding,
+    }
 }
 
 /// Checks that the server has sent nothing between its greeting and TLS. Such bytes were sent in

@@ -69,9 +69,11 @@
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes, and 1000 notices, errors and changed settings, or 1 MiB of them, between
 //! two queries. A setting or a notification has at most 16 KiB, and notifications while a statement
-//! runs 1 MiB in all; the driver gets only the settings that PostgreSQL documents (54.2.7).
-//! A header that announces more ends the connection, before memory is allocated for it. So does an
-//! answer that was not asked for, and a row whose counts or lengths do not fit.
+//! runs `max_message` bytes in all; the driver gets only the settings that PostgreSQL documents
+//! (54.2.7). A header that announces more ends the connection, before memory is allocated for it.
+//! So does an answer that was not asked for, and a row whose lengths do not fit, or whose number of
+//! values is another one than was just described. (A prepared statement is described once: if a
+//! hostile server sends it fewer values later, sqlx panics in the calling task.)
 //! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
 //! are checked. Errors and notices become printable on the way to the driver, and a password of
 //! ours in one is replaced. A server that never stops sending holds no thread.

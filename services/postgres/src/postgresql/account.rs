@@ -129,6 +129,7 @@ pub(crate) struct Account {
     pub(crate) user: String,
     pub(crate) version: String,
     /// The server process of the connection.
+    #[cfg_attr(not(feature = "sqlx"), allow(dead_code, reason = "the other service uses it"))]
     pub(crate) process: i32,
     /// True if the server limits the time of the connection's statements.
     pub(crate) is_bounded: bool,

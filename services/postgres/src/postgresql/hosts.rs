@@ -98,8 +98,11 @@ pub(crate) async fn log_in(
             Err(refusal) => {
                 let ends = ends_the_search(&refusal);
                 let refusal = if has_several { refusal.at_host(host.locator()) } else { refusal };
-                if ends {
+                if ends && fallback.is_none() {
                     return Err(refusal);
+                }
+                if ends {
+                    break;
                 }
                 match refusal {
                     Refusal::Finding(finding) => skipped.push(finding),

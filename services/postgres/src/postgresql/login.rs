@@ -102,6 +102,10 @@ pub(crate) struct Session {
     /// The body of its `BackendKeyData`: what a request to cancel has to name.
     pub(crate) key: Vec<u8>,
     /// The major version of the server.
+    #[cfg_attr(
+        not(feature = "tokio-postgres"),
+        allow(dead_code, reason = "the other service uses it")
+    )]
     pub(crate) release: Option<u32>,
     /// The findings of the hosts that were passed over.
     pub(crate) skipped: Vec<Finding>,
@@ -152,6 +156,7 @@ impl Session {
     }
 
     /// The process that the server's key names: a backend, or a number of a pooler's own.
+    #[cfg_attr(not(feature = "sqlx"), allow(dead_code, reason = "the other service uses it"))]
     pub(crate) fn process(&self) -> Option<i32> {
         self.key.first_chunk().map(|process| i32::from_be_bytes(*process))
     }

@@ -54,8 +54,7 @@ const LONGEST_FIELD: usize = 16 * 1024;
 /// notice for each row that it treats; a server that sends them without end is stopped.
 const MOST_NOTICES: u32 = 1000;
 
-/// The most bytes of them between two queries, and of the notifications while a statement runs, for
-/// which a driver keeps them: 1 MiB.
+/// The most bytes of them between two queries: 1 MiB.
 const MOST_OF_NOTICES: u64 = 1024 * 1024;
 
 /// The length of a header: a type, and a length that counts itself.
@@ -73,6 +72,7 @@ pub(crate) struct ServerMessages {
     text: Option<(u8, Vec<u8>)>,
     notices: u32,
     of_notices: u64,
+    /// The bytes of those that came while a statement runs: a driver keeps them until its end.
     of_notifications: u64,
     asked: Asked,
     rows: Rows,
@@ -84,6 +84,7 @@ pub(crate) struct ServerMessages {
 pub(crate) struct Refused(Arc<OnceLock<()>>);
 
 impl Refused {
+    #[cfg(feature = "tokio-postgres")]
     pub(crate) fn get(&self) -> bool {
         self.0.get().is_some()
     }
@@ -107,6 +108,7 @@ impl ServerMessages {
         }
     }
 
+    #[cfg(feature = "tokio-postgres")]
     pub(crate) fn refused(&self) -> Refused {
         self.refused.clone()
     }
@@ -165,7 +167,7 @@ impl ServerMessages {
             // An idle listener gets them for months.
             b'A' if self.asked.count > 0 => {
                 self.of_notifications += length;
-                if self.of_notifications > MOST_OF_NOTICES {
+                if self.of_notifications > self.largest {
                     return Err("the server sends notifications without end");
                 }
             }
@@ -894,7 +896,8 @@ mod tests {
         settled.set();
         let notification =
             message(b'A', &[&b"\0\0\0\x01jobs\0"[..], &[b'x'; 1014], b"\0"].concat());
-        let mut messages = ServerMessages::new(LARGEST, settled);
+        // Each has 1024 bytes.
+        let mut messages = ServerMessages::new(MOST_OF_NOTICES, settled);
         assert!((0..10_000).all(|_| messages.check(&notification).is_ok()));
         for _ in 0..2 {
             messages.written(&message(b'S', b""));

@@ -55,7 +55,7 @@
 //! Until login and probe are complete: messages of 16 KiB, and 1 MiB in all. After that: messages
 //! of `max_message` bytes, and 1000 notices, errors and changed settings, or 1 MiB of them, between
 //! two queries. A setting or a notification has at most 16 KiB, and notifications while a statement
-//! runs 1 MiB in all; the driver gets only the settings that PostgreSQL documents (54.2.7).
+//! runs `max_message` bytes; the driver gets only the settings that PostgreSQL documents (54.2.7).
 //! A header that announces more ends the connection, before memory is allocated for it. So does an
 //! answer that was not asked for, and a row whose counts or lengths do not fit.
 //! SCRAM's iterations are 4096 at least (RFC 7677, 4) and 100 000 at most, and nonce and signature
