@@ -119,7 +119,7 @@ fn no_variable_steers_a_driver() {
     }
 }
 
-/// A service of somebody else, whose driver reads a variable.
+/// A service of a third party, whose driver reads a variable.
 #[test]
 fn a_variable_that_a_service_lists_is_refused_and_named() {
     for value in ["/tmp/evil", ""] {

@@ -31,7 +31,7 @@ const CHUNK: usize = 64 * 1024;
 /// The idle connections whose memory is measured.
 const CONNECTIONS: usize = 200;
 
-/// What is measured.
+/// The measured quantity.
 #[derive(Clone, Copy)]
 enum Work {
     Rows,

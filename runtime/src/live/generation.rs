@@ -177,7 +177,7 @@ pub(crate) struct Control {
 pub(crate) struct Generation<S: Service> {
     /// Shared with the task that closes it after the last user is gone.
     client: Arc<S::Client>,
-    /// What the client's connections go through. It ends with the last generation of the client.
+    /// The relay of the client's connections. It ends with the last generation of the client.
     relay: Option<Arc<Relay>>,
     /// Replaced each time the posture is taken again.
     posture: ArcSwap<Posture>,

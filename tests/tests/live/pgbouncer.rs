@@ -151,7 +151,7 @@ async fn transaction_pooling_that_forgets_is_refused() {
     }
 }
 
-/// What `ignore_startup_parameters` drops is not in force, and the posture reports it.
+/// A parameter in `ignore_startup_parameters` is not in force, and the posture reports that.
 #[tokio::test]
 async fn a_time_limit_that_is_dropped_is_reported() {
     for (setting, count) in [("SET statement_timeout = '7s'", 0), ("RESET statement_timeout", 1)] {

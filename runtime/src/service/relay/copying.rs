@@ -82,7 +82,7 @@ where
 /// One direction.
 struct Half {
     buffer: Box<[u8]>,
-    /// What has been read and not yet been written.
+    /// The bytes that have been read and not yet been written.
     filled: std::ops::Range<usize>,
     /// The bytes since it last yielded.
     used: usize,

@@ -180,7 +180,7 @@ impl Endpoint {
 }
 
 /// True if no other user but the administrator can rename or replace what this process makes in the
-/// folder: each folder on its path is root's or this user's, and nobody else can write it, unless
+/// folder: each folder on its path is root's or this user's, and no other user can write it, unless
 /// it is sticky. The path has no links. The drivers take it as text.
 #[cfg(unix)]
 fn is_ours_to_use(folder: &Path) -> bool {
@@ -231,7 +231,7 @@ fn open_folder(path: &Path) -> io::Result<File> {
     Ok(openat(CWD, path, flags, Mode::empty())?.into())
 }
 
-/// True if the folder is this user's, and nobody else can open it.
+/// True if the folder is this user's, and no other user can open it.
 #[cfg(unix)]
 fn is_private(folder: &File) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -328,7 +328,7 @@ impl DriverStream {
                 if ready.map_or(true, |ready| ready.is_read_closed()) {
                     return;
                 }
-                // It has sent something that nobody has read yet.
+                // It has sent bytes that have not been read yet.
                 tokio::time::sleep(LOOKING_AGAIN).await;
             }
         }
@@ -441,7 +441,7 @@ mod tests {
         let Address::Unix { folder, file } = endpoint.address().clone() else { panic!() };
         assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(file, folder.join("socket"));
-        // A path that exists is nobody's to take.
+        // A path that exists is not taken.
         assert!(Endpoint::in_folder(&folder, "socket").is_err());
         drop(endpoint);
         assert!(!folder.exists());
@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hang_up_is_seen_behind_bytes_that_nobody_reads() {
+    async fn a_hang_up_is_seen_behind_unread_bytes() {
         for endpoint in [Endpoint::tcp().unwrap(), Endpoint::bind("socket").unwrap()] {
             let mut driver = connect(endpoint.address()).await;
             let accepted = endpoint.accept(|| panic!("it is this process")).await.unwrap();

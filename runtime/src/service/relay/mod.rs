@@ -91,9 +91,9 @@ pub struct Opening<'a> {
     pub driver: &'a mut DriverStream,
     /// The user name that the driver has to send.
     pub token: &'a Token,
-    /// What to log in to. It has the newest credentials.
+    /// The target of the login. It has the newest credentials.
     pub target: &'a Target,
-    /// Whether the service has attached.
+    /// Set once the service has attached.
     pub settled: Settled,
     /// True if the peer has not the token: [`Self::refuse_stranger`].
     is_strange: bool,
@@ -108,8 +108,8 @@ impl Opening<'_> {
     }
 }
 
-/// Whether the probe of attaching has been answered. Until then, a server may send little. Clones
-/// are one.
+/// A mark that is set once the probe of attaching has been answered. Until then, a server may send
+/// little. Clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Settled(Arc<AtomicBool>);
 
@@ -179,13 +179,13 @@ struct Shared {
     /// The reason why the last connection was refused, or ended by a check.
     refusal: Mutex<Option<Refusal>>,
     settled: Settled,
-    /// What closes the driver.
+    /// The function that closes the driver.
     at_end: Mutex<Option<AtEnd>>,
     /// When a stranger was reported.
     reported: Mutex<Option<Instant>>,
 }
 
-/// What is called when a relay ends.
+/// A function that is called when a relay ends.
 type AtEnd = Box<dyn FnOnce() + Send>;
 
 /// The pause between two reports of strangers: one who floods the endpoint does not flood the log.

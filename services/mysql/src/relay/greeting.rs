@@ -37,10 +37,10 @@ const PLUGIN_AUTH_LENENC_DATA: u32 = 0x0020_0000;
 /// `CLIENT_DEPRECATE_EOF`.
 pub(super) const DEPRECATE_EOF: u32 = 0x0100_0000;
 
-/// What a server must be able to do: all since MySQL 5.5 and MariaDB 5.5.
+/// The capabilities that a server must have: all have them since MySQL 5.5 and MariaDB 5.5.
 const NEEDED: u32 = PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH | CONNECT_WITH_DB;
 
-/// What the driver is offered, if the server has it. Each one is known not to change the messages,
+/// The capabilities for the driver, if the server has them. Each is known not to change messages,
 /// or [`MessageLimits`](super::limits::MessageLimits) knows how. So TLS, compression, local files
 /// and session tracking are missing. The database is the relay's part.
 const OFFERED: u32 = FOUND_ROWS

@@ -69,7 +69,7 @@ const ON_MARIADB: &str = "`INSTALL SONAME 'auth_ed25519'`, and `ALTER USER … I
 const BETTER: &str = "`ALTER USER … IDENTIFIED WITH caching_sha2_password BY …`; on MariaDB \
     `IDENTIFIED VIA ed25519 USING PASSWORD(…)`";
 
-/// What is logged in with.
+/// The data of a login.
 pub(super) struct Login<'a> {
     pub(super) target: &'a Target,
     pub(super) greeting: &'a Greeting,
@@ -87,7 +87,7 @@ pub(super) fn added(target: &Target) -> u32 {
     tls | database
 }
 
-/// What the server has to send next.
+/// The server's next packet.
 enum Expected {
     /// The account's plugin.
     Plugin,

@@ -90,7 +90,7 @@ impl PostgresProtocol {
         self.0.first.get()
     }
 
-    /// What is demanded of the next connection to a host: what it has proved before.
+    /// The demand on the next connection to a host: the proof that the host has given before.
     fn demand(&self, host: &Target) -> Demand {
         let is_demanded = host.locator().parameter("channel_binding") == Some("require");
         let was_bound = self.0.bound().contains(&host.locator().to_string());

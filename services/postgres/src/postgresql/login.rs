@@ -55,7 +55,7 @@ pub(crate) struct Demand {
     is_waived: bool,
 }
 
-/// What an authentication proves.
+/// The proof of an authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proven {
     /// SCRAM, bound to the TLS connection.
@@ -109,11 +109,11 @@ pub(crate) struct Session {
     pub(crate) release: Option<u32>,
     /// The findings of the hosts that were passed over.
     pub(crate) skipped: Vec<Finding>,
-    /// How many parameters of the session a pooler refused.
+    /// The number of parameters of the session that a pooler refused.
     pub(crate) dropped: usize,
 }
 
-/// How the login was proved.
+/// The proof of a login.
 #[derive(Clone)]
 pub(crate) struct Proof {
     pub(crate) name: &'static str,
@@ -143,7 +143,7 @@ impl Session {
         }
     }
 
-    /// What the server sends after the authentication, for the driver. The driver may know another
+    /// The server's messages after the authentication, for the driver. The driver may know another
     /// key than the server's.
     pub(crate) fn greeting(&self, key: &[u8]) -> Vec<u8> {
         let mut greeting = message(b'R', &0_u32.to_be_bytes());
@@ -397,7 +397,7 @@ impl Login<'_> {
     async fn exchange(&mut self, plus: bool) -> Result<&'static str, Rejection> {
         let channel = match self.binding.take() {
             Some(binding) if plus => ChannelBinding::tls_server_end_point(binding),
-            // A server that could bind sees that somebody has removed its offer (RFC 5802, 6).
+            // A server that can bind detects that its offer was removed on the way (RFC 5802, 6).
             Some(_) => ChannelBinding::unrequested(),
             None => ChannelBinding::unsupported(),
         };

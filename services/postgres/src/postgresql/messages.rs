@@ -125,7 +125,7 @@ impl ServerMessages {
             b'D' | b'T' if length < 2 => return Err(MISCOUNTED),
             // A process, and two texts.
             b'A' if length < 6 => return Err("the server sent a notification that is none"),
-            // What else a server sends in a session (PostgreSQL documentation, 54.7), but for an
+            // The other messages of a session (PostgreSQL documentation, 54.7), but for an
             // authentication, a key, and the beginning of a replication.
             b'1' | b'2' | b'3' | b'A' | b'C' | b'D' | b'I' | b'T' | b'V' | b'Z' | b'c' | b'd'
             | b'n' | b's' => {}
@@ -268,7 +268,7 @@ impl ServerMessages {
 /// The reason to end a connection whose counts or lengths are not those of the message.
 const MISCOUNTED: &str = "the server counts wrongly";
 
-/// What the driver has asked. The server answers each question by one `ReadyForQuery`: a query, a
+/// The driver's questions. The server answers each of them by one `ReadyForQuery`: a query, a
 /// call of a function, and a `Sync`, which may stand alone (PostgreSQL documentation, 54.2).
 #[derive(Default)]
 struct Asked {

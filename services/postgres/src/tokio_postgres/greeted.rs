@@ -15,7 +15,7 @@ pub(super) struct Greeted<S> {
     startup: Startup,
 }
 
-/// How much of the startup message has been written: a length that counts itself, and the rest.
+/// The written part of the startup message: a length that counts itself, and the rest.
 enum Startup {
     Length { bytes: [u8; 4], filled: usize },
     Rest(usize),

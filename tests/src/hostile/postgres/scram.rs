@@ -13,10 +13,10 @@ use crate::canary::PASSWORD;
 use crate::hostile::Peer;
 use crate::pki::Leaf;
 
-/// What a server with channel binding offers.
+/// The offer of a server with channel binding.
 pub const BOUND: &[&str] = &["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"];
 
-/// What a server without channel binding offers.
+/// The offer of a server without channel binding.
 pub const UNBOUND: &[&str] = &["SCRAM-SHA-256"];
 
 const ITERATIONS: u32 = 4096;
