@@ -34,6 +34,11 @@ pub fn at(step: Step) {
     let _ = PROGRESS.try_with(|progress| progress.step(step));
 }
 
+/// The receiver for this task's resource, for a task that works for it.
+pub(crate) fn receiver() -> Option<Arc<dyn Progress>> {
+    PROGRESS.try_with(Arc::clone).ok()
+}
+
 /// Runs the work. Its steps are reported to the receiver, if there is one.
 pub(crate) async fn reporting<T>(
     progress: Option<Arc<dyn Progress>>,
@@ -68,9 +73,13 @@ mod tests {
         reporting(Some(receiver), async {
             at(Step::Resolving);
             reporting(None, async { at(Step::Connecting) }).await;
+            let here = super::receiver();
+            tokio::spawn(reporting(here, async { at(Step::Handshaking) })).await.unwrap();
         })
         .await;
+        assert!(super::receiver().is_none());
         at(Step::LoggingIn);
-        assert_eq!(*steps.0.lock().unwrap(), [Step::Resolving, Step::Connecting]);
+        let expected = [Step::Resolving, Step::Connecting, Step::Handshaking];
+        assert_eq!(*steps.0.lock().unwrap(), expected);
     }
 }

@@ -235,7 +235,7 @@ impl Service for MySql {
         let closing = pool.clone();
         let relay = relay.closing(move || drop(closing.close()));
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
-        let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
+        let acquired = Unproven::acquire(&pool, refusal).await;
         let mut connection = acquired.map_err(explain)?;
         let probing = probe(connection.get().ok_or_else(no_answer)?, target);
         let account = with_timeout(attempt.time_left(), probing).await?.map_err(explain)?;

@@ -8,8 +8,8 @@ use backing_services_runtime::Failure;
 use backing_services_runtime::problem::FailureKind;
 use backing_services_runtime::service::relay::Relay;
 use backing_services_runtime::service::tasks::Tasks;
-use backing_services_runtime::service::time::{READY_DEADLINE, with_timeout};
-use backing_services_runtime::service::{Attempt, Refusal, Target};
+use backing_services_runtime::service::time::READY_DEADLINE;
+use backing_services_runtime::service::{Refusal, Target};
 use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::{Database, Error, Pool};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -94,15 +94,10 @@ impl<DB: Database> Unproven<DB> {
     /// Opens the pool's first connection.
     ///
     /// # Errors
-    /// [`Refusal`]: a timeout, or an error of sqlx as `refusal` converts it.
-    pub async fn acquire(
-        pool: &Pool<DB>,
-        target: &Target,
-        attempt: Attempt,
-        refusal: fn(&Error) -> Refusal,
-    ) -> Result<Self, Refusal> {
-        let limit = Relay::patience(target).min(attempt.time_left());
-        match with_timeout(limit, pool.acquire()).await? {
+    /// [`Refusal`]: an error of sqlx as `refusal` converts it.
+    pub async fn acquire(pool: &Pool<DB>, refusal: fn(&Error) -> Refusal) -> Result<Self, Refusal> {
+        // The pool has a limit, and so has attaching.
+        match pool.acquire().await {
             Ok(connection) => Ok(Self(Some(connection))),
             Err(error) => Err(refusal(&error)),
         }

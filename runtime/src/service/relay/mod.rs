@@ -30,6 +30,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::net::metered::{FrameCheck, Metered};
+use crate::net::progress::{self, Progress, reporting};
 use crate::net::random_name::random_name;
 use crate::net::tasks::Tasks;
 use crate::net::time::{run_until_cancelled, with_timeout};
@@ -224,6 +225,7 @@ impl Relay {
             service,
             protocol: Arc::new(protocol),
             token: token.clone(),
+            progress: progress::receiver(),
             shared: Arc::clone(&shared),
         };
         let ended = shared.connections.ended();
@@ -324,6 +326,8 @@ struct Serving<P> {
     service: &'static str,
     protocol: Arc<P>,
     token: Token,
+    /// The display of attaching, which the relay works for.
+    progress: Option<Arc<dyn Progress>>,
     shared: Arc<Shared>,
 }
 
@@ -333,6 +337,7 @@ impl<P> Clone for Serving<P> {
             service: self.service,
             protocol: Arc::clone(&self.protocol),
             token: self.token.clone(),
+            progress: self.progress.clone(),
             shared: Arc::clone(&self.shared),
         }
     }
@@ -438,7 +443,9 @@ impl<P: Protocol> Serving<P> {
         };
         let mut opening = Opening { target: &target, ..opening };
         let limit = target.opening_timeout() + GRACE;
-        let opened = with_timeout(limit, self.protocol.open(hello, &mut opening)).await;
+        let progress = self.progress.clone().filter(|_| !settled.get());
+        let opened = reporting(progress, self.protocol.open(hello, &mut opening));
+        let opened = with_timeout(limit, opened).await;
         let opened = opened.unwrap_or_else(|timed_out| Err(timed_out.into()));
         if opening.is_strange {
             self.report_stranger();

@@ -152,7 +152,7 @@ impl Service for Postgres {
         let closing = pool.clone();
         let relay = relay.closing(move || drop(closing.close()));
         let explain = |refusal| relay.refusal().unwrap_or(refusal);
-        let acquired = Unproven::acquire(&pool, target, attempt, refusal).await;
+        let acquired = Unproven::acquire(&pool, refusal).await;
         let mut connection = acquired.map_err(explain)?;
         let connected = connection.get().ok_or_else(no_answer)?;
         let probing = with_timeout(attempt.time_left(), probe(connected, target));
