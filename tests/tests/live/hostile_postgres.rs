@@ -750,7 +750,7 @@ async fn a_machine_in_the_middle_that_strips_the_binding_is_detected<S: Subject>
 
 // --- A server that knows the password ------------------------------------------------------------
 
-/// What a test sends to the server: the script of [`served`] ends with it.
+/// The bytes of a test for the server: the script of [`served`] ends with them.
 const STATEMENT: &str = "SELECT 'the orders of the day'";
 
 const GOOD: Row = good(USER, DATABASE);
@@ -827,7 +827,7 @@ async fn a_server_that_knows_the_password_is_attached_to<S: Subject>() {
 
 /// Bait and switch: the first connection proves more than the next ones would.
 async fn a_later_connection_must_prove_as_much_as_the_first_one<S: Subject>() {
-    /// What the first connection is offered, and what the next one is asked for.
+    /// The offer to the first connection, and the demand on the next one.
     type Switch = (&'static [&'static str], fn() -> Vec<u8>);
     let nothing: fn() -> Vec<u8> = || AUTHENTICATION_OK.to_vec();
     let switches: [Switch; 7] = [

@@ -73,7 +73,7 @@ async fn mariadb_is_proved_a_signature() {
 
 #[tokio::test]
 async fn the_servers_key_can_be_pinned() {
-    let authority = Authority::new("an authority that nobody trusts");
+    let authority = Authority::new("an authority that no client trusts");
     let leaf = authority.server();
     let (pin, other) = (leaf.pin().unwrap(), authority.server().pin().unwrap());
     let server = MariaDb::with(authority, &Options::tls(leaf));

@@ -280,8 +280,8 @@ fn no_variable_of_the_process_steers_the_driver() {
     let other = Authority::new("another authority");
     let [authority, certificate, key] = [
         ("other.pem", other.pem()),
-        ("other.crt", other.client("somebody").certificate),
-        ("other.key", other.client("somebody").key),
+        ("other.crt", other.client("another").certificate),
+        ("other.key", other.client("another").key),
     ]
     .map(|(name, text)| folder.write(name, &text).display().to_string());
     let steering = [

@@ -1,4 +1,4 @@
-//! What sqlx does through the relay works as without it, and the relay leaves nothing behind.
+//! sqlx works through the relay as without it, and the relay leaves nothing behind.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -374,7 +374,7 @@ async fn a_request_to_cancel_reaches_the_server_with_its_own_key() {
         assert!(begin.elapsed() < SOON);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // One of nobody does nothing.
+    // An unknown key does nothing.
     ask_to_cancel(&file, &[7; 8]).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(is_asleep());
@@ -386,7 +386,7 @@ async fn a_request_to_cancel_reaches_the_server_with_its_own_key() {
     };
     assert!(error.contains("\0C57014\0"), "{error:?}");
     assert!(begin.elapsed() < SOON);
-    // Once its session is over, the key is nobody's.
+    // Once its session is over, the key is unknown.
     drop(stream);
     while SERVER.connections_of("canceller") > 1 {
         assert!(begin.elapsed() < SOON);
@@ -405,7 +405,7 @@ async fn a_connection_without_the_token_is_refused() {
         let mut stream = greet(&file, user).await;
         assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "it gets nothing: {user}");
     }
-    // What is no startup message ends too.
+    // Bytes that are no startup message end the connection too.
     for sent in [&b"\0\0\0\x08\x04\xd2\x16\x2f"[..], b"\xff\xff\xff\xff", b"\0\0\0\0", b"GET / HT"]
     {
         let mut stream = UnixStream::connect(&file).await.unwrap();

@@ -188,7 +188,7 @@ fn is_ours_to_use(folder: &Path) -> bool {
 
     /// The owner of an entry alone can rename or remove it.
     const STICKY: u32 = 0o1000;
-    /// The group, and everybody. An access list of others shows in the group's bits.
+    /// The group, and all users. An access list of others shows in the group's bits.
     const OTHERS_WRITE: u32 = 0o022;
 
     let own = rustix::process::geteuid().as_raw();

@@ -282,7 +282,7 @@ pub(super) mod tests {
             assert!(DriverLogin::read(&good[..end], OFFERED).is_err(), "{end}");
         }
         for (capabilities, rest) in [
-            // A proof: somebody gave it a password.
+            // A proof, although the driver has no password.
             (OFFERED, &b"token\0\x01xmysql_native_password\0"[..]),
             (OFFERED, b"token\0\0mysql_native_password\0more\0"),
             (OFFERED | SSL, b"token\0\0mysql_native_password\0"),
@@ -310,7 +310,7 @@ mod fuzz {
         b"\xff\x10\x04Too many connections",
     ];
 
-    /// What is read of a greeting is in it, and the driver's greeting is one.
+    /// The fields of a greeting are parts of its bytes, and the driver's greeting is one.
     #[test]
     fn any_greeting_and_any_answer_is_read_or_refused() {
         check!(PACKETS, |input: &Input| {

@@ -507,7 +507,7 @@ mod tests {
         (passed, Ok(limits))
     }
 
-    /// What the server sent, unchanged, in pieces of every size, and between two responses.
+    /// The server's bytes, unchanged, in pieces of every size, and between two responses.
     #[track_caller]
     fn accepted(without_eof: bool, bytes: &[u8]) {
         for piece in (1..20).chain([50, 1000, usize::MAX]) {
@@ -785,7 +785,7 @@ mod fuzz {
                 let (pieces, other) = read(without_eof, input.pieces());
                 let (bytes, third) = read(without_eof, input.bytes().chunks(1));
                 assert_eq!((reason, other), (third, third));
-                // What precedes a refused packet may have been handed on already.
+                // The packets before a refused one may have been handed on already.
                 let common = whole.len().min(pieces.len()).min(bytes.len());
                 assert_eq!(whole[..common], pieces[..common]);
                 assert_eq!(whole[..common], bytes[..common]);

@@ -548,7 +548,7 @@ fn unbound() -> Refusal {
     )
     .with_help(
         "check what ends TLS in between: a pooler or a proxy with a certificate of its own has to \
-         offer `SCRAM-SHA-256` alone, and an attacker's cannot be told from it",
+         offer `SCRAM-SHA-256` alone, and an attacker's looks the same",
     )
     .into()
 }
