@@ -62,7 +62,6 @@ const LONGEST_VERSION: usize = 256;
 pub(super) const NONCE: usize = 20;
 
 /// The server's greeting. It arrived without TLS, so anyone may have written it.
-#[derive(Debug)]
 pub(super) struct Greeting {
     /// Printable characters.
     version: String,
@@ -149,7 +148,6 @@ impl Greeting {
 }
 
 /// The driver's `HandshakeResponse41`, up to the user name.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) struct DriverLogin {
     pub(super) capabilities: u32,
     /// The largest packet and the character set, as the server gets them too.

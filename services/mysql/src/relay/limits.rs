@@ -39,7 +39,6 @@ const MISREAD: &str = "the server sent a row as text whose first value has 16 Mi
     sqlx misreads; use a prepared statement (`sqlx::query`)";
 
 /// Checks the messages of one connection.
-#[derive(Debug)]
 pub(crate) struct MessageLimits {
     largest: u64,
     /// `None` once the service has attached.
@@ -81,7 +80,6 @@ struct Definitions {
 }
 
 /// The packet whose rest is read.
-#[derive(Debug)]
 enum Body {
     Any,
     Definition(Definition),
@@ -376,7 +374,7 @@ fn shown(number: u8, packet: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A definition of a column or a parameter. The driver panics if it is too short.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Definition {
     /// The texts that were read: catalog, schema, and four names.
     texts: u8,
