@@ -216,6 +216,19 @@ pub(super) mod tests {
         assert_eq!(&mariadb.nonce, b"t6L\\j\"dSU14Oph9\"<H5n");
     }
 
+    /// `ER_ACCESS_DENIED_ERROR` and `ER_HOST_NOT_PRIVILEGED` as anyone on the path can send them.
+    #[test]
+    fn an_error_before_tls_is_no_rejection() {
+        for error in [&b"\xff\x15\x04#28000no"[..], b"\xff\x6a\x04no"] {
+            let kind = |is_before_tls| match Greeting::read(error, is_before_tls) {
+                Err(Refusal::Failure(failure)) => failure.kind(),
+                _ => panic!("{error:?}"),
+            };
+            assert_eq!(kind(true), FailureKind::Unavailable);
+            assert_eq!(kind(false), FailureKind::AuthenticationFailed);
+        }
+    }
+
     #[test]
     fn a_truncated_greeting_is_refused() {
         for end in 0..MYSQL_8.len() - b"caching_sha2_password\0".len() {

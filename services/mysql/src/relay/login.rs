@@ -418,6 +418,30 @@ pub(super) mod tests {
         (plugin, server.into_inner().heard)
     }
 
+    /// A nonce that arrived without TLS is not used again after a rejection.
+    #[test]
+    fn no_proof_is_made_of_a_doubted_nonce() {
+        let target = target::<MySql>(OVER_TLS).unwrap();
+        let greeting = Greeting::read(MYSQL_8, true).unwrap();
+        let driver = driver_login(greeting.offered());
+        for distrusts_nonce in [false, true] {
+            let login = Login {
+                target: &target,
+                greeting: &greeting,
+                driver: &driver,
+                first: Some(Plugin::CachingSha2),
+                distrusts_nonce,
+            };
+            let expected = (!distrusts_nonce).then_some(Plugin::CachingSha2);
+            assert_eq!(login.begin(), expected);
+            let mut server = Packets::new(Script { sends: empty(), heard: Vec::new() }, 2);
+            assert!(RUNTIME.block_on(login.run(&mut server)).is_err());
+            let heard = server.into_inner().heard;
+            let asks = heard.windows(NO_PLUGIN.len()).any(|part| part == NO_PLUGIN.as_bytes());
+            assert_eq!(asks, distrusts_nonce);
+        }
+    }
+
     /// The packets of a server, numbered as if each were answered. The first one answers the
     /// login, which is number 2.
     fn packets(bodies: &[&[u8]]) -> Vec<u8> {

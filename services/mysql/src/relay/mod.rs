@@ -227,3 +227,33 @@ fn without_tls(target: &Target) -> Refusal {
         ))
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::greeting::tests::MYSQL_8;
+    use super::*;
+
+    #[test]
+    fn a_later_greeting_offers_no_less_than_the_first() {
+        let greeting = |bytes: &[u8]| Greeting::read(bytes, true).unwrap();
+        let protocol = MySqlProtocol {
+            largest: 1,
+            first: Arc::new(OnceLock::new()),
+            distrusts_nonce: AtomicBool::new(false),
+        };
+        let whole = greeting(MYSQL_8);
+        protocol.check_offer(&whole).unwrap();
+        protocol.first.get_or_init(|| FirstLogin {
+            tls: None,
+            plugin: Plugin::CachingSha2,
+            offered: whole.offered(),
+        });
+        protocol.check_offer(&whole).unwrap();
+        // `CLIENT_FOUND_ROWS`: without it, `rows_affected` counts other rows.
+        let mut less = MYSQL_8.to_vec();
+        let at = less.iter().position(|byte| *byte == 0).unwrap() + 1 + 4 + 8 + 1;
+        less[at] &= !0x02;
+        let refusal = protocol.check_offer(&greeting(&less)).unwrap_err();
+        assert!(refusal.to_string().contains("offers less"), "{refusal}");
+    }
+}
